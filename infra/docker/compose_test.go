@@ -40,14 +40,18 @@ func settings(t *testing.T) map[string]string {
 	return env
 }
 
-// load loads compose.yaml with these settings and all profiles.
-func load(t *testing.T, env map[string]string) (*types.Project, error) {
+// load loads compose.yaml, and the files on top of it, with these settings and all profiles.
+func load(t *testing.T, env map[string]string, files ...string) (*types.Project, error) {
 	t.Helper()
 	var list []string
 	for name, value := range env {
 		list = append(list, name+"="+value)
 	}
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "compose.yaml")},
+	paths := []string{filepath.Join(root, "compose.yaml")}
+	for _, file := range files {
+		paths = append(paths, filepath.Join(root, file))
+	}
+	options, err := cli.NewProjectOptions(paths,
 		cli.WithEnv(list), cli.WithProfiles([]string{"*"}), cli.WithConsistency(true))
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +197,7 @@ func TestOnlyGatewayAndAPIArePublished(t *testing.T) {
 var version = regexp.MustCompile(`^v?\d`)
 
 func TestImagesArePinned(t *testing.T) {
-	for name, s := range project(t).Services {
+	for name, s := range frontProject(t).Services {
 		_, tag, _ := strings.Cut(s.Image, ":")
 		if !version.MatchString(tag) {
 			t.Errorf("%s: got image %q, want a tag with a version", name, s.Image)
@@ -273,16 +277,14 @@ func TestVersionsAgree(t *testing.T) {
 func TestPrivateListenersAgree(t *testing.T) {
 	p, prometheus := project(t), read(t, "infra/prometheus/prometheus.yaml")
 	ports := map[string]string{}
-	for name, target := range map[string]string{
-		"api": `["api:%s"]`, "gateway": `["gateway:%s"]`,
-		"consumers": "names: [consumers], type: A, port: %s ",
-	} {
+	for _, name := range []string{"api", "gateway", "consumers"} {
 		service := p.Services[name]
 		host, port, _ := strings.Cut(environment(service)["METRICS_LISTEN"], ":")
 		if ports[name] = port; host != "0.0.0.0" {
 			t.Errorf("%s: got metrics on host %q, want 0.0.0.0", name, host)
 		}
-		if want := fmt.Sprintf(target, port); !strings.Contains(prometheus, want) {
+		want := fmt.Sprintf("names: [%s], type: A, port: %s ", name, port)
+		if !strings.Contains(prometheus, want) {
 			t.Errorf("prometheus.yaml: got\n%s\nwant %s in it", prometheus, want)
 		}
 		for _, published := range service.Ports {
@@ -399,7 +401,7 @@ func TestMinIOImageIsIndependent(t *testing.T) {
 
 // Logs must not fill the disk.
 func TestLogsAreRotated(t *testing.T) {
-	for name, s := range project(t).Services {
+	for name, s := range frontProject(t).Services {
 		if s.Logging == nil || s.Logging.Options["max-size"] == "" ||
 			s.Logging.Options["max-file"] == "" {
 			t.Errorf("%s: got logging %v, want a limit", name, s.Logging)
@@ -409,8 +411,8 @@ func TestLogsAreRotated(t *testing.T) {
 
 // The memory limits of Go programs that do not set their own must be 90 % of their container's.
 func TestGoMemoryLimits(t *testing.T) {
-	p := project(t)
-	for _, name := range []string{"minio", "nats"} {
+	p := frontProject(t)
+	for _, name := range []string{"front", "minio", "nats"} {
 		s := p.Services[name]
 		mib, err := strconv.ParseInt(strings.TrimSuffix(environment(s)["GOMEMLIMIT"], "MiB"), 10, 64)
 		container := int64(s.Deploy.Resources.Limits.MemoryBytes)
@@ -516,7 +518,7 @@ func password(url string) string {
 }
 
 func TestServicesAreHardened(t *testing.T) {
-	for name, s := range project(t).Services {
+	for name, s := range frontProject(t).Services {
 		t.Run(name, func(t *testing.T) {
 			if !s.ReadOnly {
 				t.Error("got a writable root file system, want read_only")
@@ -527,7 +529,7 @@ func TestServicesAreHardened(t *testing.T) {
 			if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 				t.Errorf("got security options %v, want no-new-privileges", s.SecurityOpt)
 			}
-			if !slices.Contains([]string{"postgres", "nats"}, name) && s.User != "10001:10001" {
+			if !slices.Contains([]string{"front", "postgres", "nats"}, name) && s.User != "10001:10001" {
 				t.Errorf("got user %q, want 10001:10001, the image's unprivileged user", s.User)
 			}
 			limits := s.Deploy != nil && s.Deploy.Resources.Limits != nil

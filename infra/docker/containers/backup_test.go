@@ -10,6 +10,25 @@ import (
 	"time"
 )
 
+// runbook returns the first n blocks of commands in a section of the runbook.
+func runbook(t *testing.T, heading string, n int) []string {
+	t.Helper()
+	text, err := os.ReadFile("docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	var blocks []string
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, n) {
+		blocks = append(blocks, block[1])
+	}
+	if len(blocks) != n {
+		t.Fatalf("%s: got %d blocks of commands in the runbook, want %d", heading, len(blocks), n)
+	}
+	return blocks
+}
+
 // The commands of the runbook must bring back every document of the backup.
 func TestBackupAndRestore(t *testing.T) {
 	d := setup(t)
@@ -17,18 +36,10 @@ func TestBackupAndRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runbook, err := os.ReadFile("docs/runbook.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(runbook), "\n### Backup and restore in containers\n")
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, 2)
-	if !found || len(blocks) != 2 {
-		t.Fatalf("got %d blocks of commands in the runbook, want 2", len(blocks))
-	}
+	blocks := runbook(t, "Backup and restore in containers", 2)
 	kept := uploadAll(t, c, 20, 4, note)
 	waitClassified(t, c, kept, time.Minute)
-	backup := run(t, "%s\necho \"backup=$backup\"", blocks[0][1])
+	backup := run(t, "%s\necho \"backup=$backup\"", blocks[0])
 	folder := regexp.MustCompile(`(?m)^backup=(\S+)$`).FindStringSubmatch(backup)
 	if folder == nil {
 		t.Fatalf("the backup printed\n%s\nwant its folder", backup)
@@ -37,7 +48,7 @@ func TestBackupAndRestore(t *testing.T) {
 	waitClassified(t, c, lost, time.Minute)
 
 	began := time.Now()
-	run(t, "backup=%s\n%s", folder[1], blocks[1][1])
+	run(t, "backup=%s\n%s", folder[1], blocks[1])
 	waitHealthy(t)
 	t.Logf("the restore took %s", seconds(began))
 	if c, err = d.signIn(); err != nil {
@@ -45,19 +56,8 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	waitClassified(t, c, kept, time.Minute)
 	for _, id := range kept {
-		var download struct {
-			URL string `json:"url"`
-		}
-		if err := c.call("GET", c.api+"/api/documents/"+id+"/download-url", nil, &download); err != nil {
-			t.Fatalf("download %s: %v", id, err)
-		}
-		resp, err := c.http.Get(download.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
-			t.Errorf("download %s: got status %d, want 200", id, resp.StatusCode)
+		if _, err := c.download(id); err != nil {
+			t.Errorf("download %s: %v", id, err)
 		}
 	}
 	if err := c.call("GET", c.api+"/api/documents/"+lost[0], nil, nil); err == nil {

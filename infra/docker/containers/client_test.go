@@ -102,31 +102,47 @@ func (c *client) upload(name, contentType string, content []byte) (id string, er
 func (c *client) uploadFrom(
 	name, contentType string, content io.Reader, size int64,
 ) (id string, err error) {
-	var answer struct {
-		Document document `json:"document"`
-		Upload   struct {
-			Method  string            `json:"method"`
-			URL     string            `json:"url"`
-			Headers map[string]string `json:"headers"`
-		} `json:"upload"`
-	}
-	err = c.call(http.MethodPost, c.api+"/api/documents/upload-url",
-		map[string]any{"filename": name, "content_type": contentType, "size": size}, &answer)
-	if err != nil {
-		return "", fmt.Errorf("request the URL: %w", err)
-	}
-	req, err := http.NewRequest(answer.Upload.Method, answer.Upload.URL, content)
+	u, err := c.requestUpload(name, contentType, size)
 	if err != nil {
 		return "", err
 	}
+	return u.Document.ID, c.put(u, content, size)
+}
+
+// An upload is the answer to the request for an upload's URL.
+type upload struct {
+	Document document `json:"document"`
+	Upload   struct {
+		Method  string            `json:"method"`
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+	} `json:"upload"`
+}
+
+// requestUpload requests the URL for a file.
+func (c *client) requestUpload(name, contentType string, size int64) (u upload, err error) {
+	err = c.call(http.MethodPost, c.api+"/api/documents/upload-url",
+		map[string]any{"filename": name, "content_type": contentType, "size": size}, &u)
+	if err != nil {
+		err = fmt.Errorf("request the URL: %w", err)
+	}
+	return u, err
+}
+
+// put sends a file to its URL.
+func (c *client) put(u upload, content io.Reader, size int64) error {
+	req, err := http.NewRequest(u.Upload.Method, u.Upload.URL, content)
+	if err != nil {
+		return err
+	}
 	req.ContentLength = size
-	for header, value := range answer.Upload.Headers {
+	for header, value := range u.Upload.Headers {
 		req.Header.Set(header, value)
 	}
 	if err := c.do(req, nil); err != nil {
-		return "", fmt.Errorf("upload: %w", err)
+		return fmt.Errorf("upload: %w", err)
 	}
-	return answer.Document.ID, nil
+	return nil
 }
 
 // each calls do for the numbers below n, width of them concurrently, and returns the errors.
@@ -178,6 +194,42 @@ func uploadAll(t *testing.T, c *client, n, width int, file makeFile) []string {
 		t.Fatalf("got %d failed uploads of %d, want none; the first: %v", len(errs), n, errs[0])
 	}
 	return ids
+}
+
+// waitStored waits until the object of a document is confirmed.
+func waitStored(t *testing.T, c *client, id string) {
+	t.Helper()
+	waitFor(t, "the upload is confirmed", time.Minute, func() bool {
+		var d document
+		if err := c.call(http.MethodGet, c.api+"/api/documents/"+id, nil, &d); err != nil {
+			t.Fatalf("get document %s: %v", id, err)
+		}
+		if d.Status == "rejected" || d.Status == "expired" {
+			t.Fatalf("document %s: got %s (%s), want it stored", id, d.Status, d.Reason)
+		}
+		return d.Status != "pending"
+	})
+}
+
+// download returns the contents of a document.
+func (c *client) download(id string) ([]byte, error) {
+	var answer struct {
+		URL string `json:"url"`
+	}
+	err := c.call(http.MethodGet, c.api+"/api/documents/"+id+"/download-url", nil, &answer)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Get(answer.URL)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = answerError{resp.StatusCode, content}
+	}
+	return content, err
 }
 
 // waitClassified waits until every document is classified.

@@ -111,12 +111,27 @@ type container struct {
 		Env    []string
 	}
 	HostConfig struct {
-		Memory    int64
-		LogConfig struct {
+		Memory       int64
+		PortBindings map[string]any
+		LogConfig    struct {
 			Type   string
 			Config map[string]string
 		}
 	}
+	NetworkSettings struct {
+		Networks map[string]struct{ IPAddress string }
+	}
+}
+
+// serviceOf returns the service of a container's name, such as "api" of "api-1".
+func serviceOf(name string) string {
+	service, _, _ := strings.Cut(name, "-")
+	return service
+}
+
+// healthy reports whether a container runs and passes its health check.
+func (c container) healthy() bool {
+	return c.State.Status == "running" && c.State.Health != nil && c.State.Health.Status == "healthy"
 }
 
 // inspect returns the containers of the deployment by service and number, such as "api-1".
@@ -157,8 +172,7 @@ func waitHealthy(t *testing.T) {
 	waitFor(t, "every server is healthy", 2*time.Minute, func() bool {
 		containers := inspect(t)
 		for _, name := range servers {
-			c, ok := containers[name+"-1"]
-			if !ok || c.State.Health == nil || c.State.Health.Status != "healthy" {
+			if !containers[name+"-1"].healthy() {
 				return false
 			}
 		}
@@ -181,8 +195,7 @@ func waitHealthy(t *testing.T) {
 func changed(before, after map[string]container) []string {
 	var names []string
 	for name, c := range after {
-		service, _, _ := strings.Cut(name, "-")
-		restarted := slices.Contains(servers, service) &&
+		restarted := slices.Contains(servers, serviceOf(name)) &&
 			!c.State.StartedAt.Equal(before[name].State.StartedAt)
 		if c.ID != before[name].ID || restarted {
 			names = append(names, name)

@@ -3,6 +3,9 @@
 package containers
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,17 +28,19 @@ func startLoad(c *client, n int) *load {
 		l.done.Go(func() {
 			for number := i; ; number += n {
 				id, err := c.upload(note(number))
+				pause := 20 * time.Millisecond
 				l.mu.Lock()
 				if err == nil {
 					l.ids = append(l.ids, id)
 				} else {
 					l.failed++
+					pause = 300 * time.Millisecond // each failed PUT leaves a pending document
 				}
 				l.mu.Unlock()
 				select {
 				case <-l.stop:
 					return
-				case <-time.After(20 * time.Millisecond): // clients pause between two files
+				case <-time.After(pause): // clients pause between two files
 				}
 			}
 		})
@@ -50,6 +55,13 @@ func (l *load) acknowledged() int {
 	return len(l.ids)
 }
 
+// more waits until n further PUTs are acknowledged.
+func (l *load) more(t *testing.T, n int) {
+	t.Helper()
+	n += l.acknowledged()
+	waitFor(t, "uploads are acknowledged", time.Minute, func() bool { return l.acknowledged() >= n })
+}
+
 // end stops the clients and returns the ids of the documents whose PUT was acknowledged.
 func (l *load) end() []string {
 	close(l.stop)
@@ -57,39 +69,78 @@ func (l *load) end() []string {
 	return l.ids
 }
 
-// Every acknowledged upload must be classified, whichever process is killed under load. The engine
-// restarts a process that was killed from outside of it; after `docker kill` it does not.
-func TestKilledServersUnderUploads(t *testing.T) {
-	d := setup(t)
+// underUploads lets a fault happen while files are uploaded. Every acknowledged upload must be
+// classified afterwards.
+func underUploads(t *testing.T, d *deployment, fault func()) {
+	t.Helper()
 	c, err := d.signIn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.http.Timeout = 20 * time.Second
+	l := startLoad(c, 4)
+	l.more(t, 20)
+	began := time.Now()
+	fault()
+	waitHealthy(t)
+	recovered := seconds(began)
+	l.more(t, 20)
+	ids := l.end()
+	waitClassified(t, c, ids, 3*time.Minute)
+	t.Logf("healthy after %s; %d uploads acknowledged and classified, %d requests failed",
+		recovered, len(ids), l.failed)
+}
+
+// The engine restarts a process that was killed from outside of it, but not after `docker kill`.
+func TestKilledServersUnderUploads(t *testing.T) {
+	d := setup(t)
 	for _, service := range servers {
 		t.Run(service, func(t *testing.T) {
-			waitHealthy(t)
-			l := startLoad(c, 4)
-			some := func(n int) {
-				t.Helper()
-				waitFor(t, "uploads are acknowledged", time.Minute, func() bool {
-					return l.acknowledged() >= n
+			underUploads(t, d, func() {
+				before := inspect(t)[service+"-1"]
+				// From the engine's host, where only root may do it.
+				run(t, "docker run --rm --pid host debian:13-slim sh -c 'kill -KILL %d'", before.State.Pid)
+				waitFor(t, service+" is restarted", time.Minute, func() bool {
+					return inspect(t)[service+"-1"].RestartCount > before.RestartCount
 				})
-			}
-			some(20)
-			began, before := time.Now(), inspect(t)[service+"-1"]
-			// From the engine's host, where only root may do it.
-			run(t, "docker run --rm --pid host debian:13-slim sh -c 'kill -KILL %d'", before.State.Pid)
-			waitFor(t, service+" is restarted", time.Minute, func() bool {
-				return inspect(t)[service+"-1"].RestartCount > before.RestartCount
 			})
-			waitHealthy(t)
-			recovered := seconds(began)
-			some(l.acknowledged() + 20)
-			ids := l.end()
-			waitClassified(t, c, ids, 3*time.Minute)
-			t.Logf("healthy after %s; %d uploads acknowledged and classified, %d requests failed",
-				recovered, len(ids), l.failed)
 		})
 	}
+}
+
+func TestRestartedServersUnderUploads(t *testing.T) {
+	d := setup(t)
+	for _, service := range servers {
+		t.Run(service, func(t *testing.T) {
+			underUploads(t, d, func() { run(t, "docker compose restart %s", service) })
+		})
+	}
+}
+
+// The engine and all servers are killed at once. check.sh leaves this test out if the engine is not
+// its own.
+func TestKilledEngineUnderUploads(t *testing.T) {
+	d := setup(t)
+	underUploads(t, d, func() {
+		pids := []string{"$(cat /run/docker.pid)"}
+		for _, c := range inspect(t) {
+			if c.State.Pid != 0 {
+				pids = append(pids, strconv.Itoa(c.State.Pid))
+			}
+		}
+		killed := time.Now()
+		run(t, "kill -KILL %s", strings.Join(pids, " "))
+		waitFor(t, "the engine answers", time.Minute, func() bool {
+			_, err := shell("docker version")
+			return err == nil
+		})
+		waitFor(t, "the engine has restarted every server", 2*time.Minute, func() bool {
+			for name, c := range inspect(t) {
+				if slices.Contains(servers, serviceOf(name)) && !c.State.StartedAt.After(killed) {
+					return false
+				}
+			}
+			return true
+		})
+	})
 }

@@ -4,9 +4,12 @@ package containers
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,6 +62,38 @@ func TestManyLargePDFs(t *testing.T) {
 	waitClassified(t, c, ids, 10*time.Minute)
 	t.Logf("40 PDFs with %d bytes were classified in %s", len(content), seconds(began))
 	stable(t, before)
+}
+
+// No server may need nearly all of its memory under a steady load. The log has the figures of
+// docs/operations.md.
+func TestMemoryAndProcessorUse(t *testing.T) {
+	d := setup(t)
+	c, err := d.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logUse(t, "idle")
+	l := startLoad(c, 8)
+	l.more(t, 300)
+	logUse(t, "8 clients that upload small files")
+	waitClassified(t, c, l.end(), 3*time.Minute)
+}
+
+// logUse logs what each container uses, and fails if it uses 90 % of its memory.
+func logUse(t *testing.T, when string) {
+	t.Helper()
+	lines := run(t, "docker stats --no-stream --format json $(docker compose ps --quiet)")
+	for line := range strings.Lines(lines) {
+		var use struct{ Name, MemUsage, MemPerc, CPUPerc string }
+		if err := json.Unmarshal([]byte(line), &use); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		t.Logf("%s: %s: memory %s, processor %s", when, use.Name, use.MemUsage, use.CPUPerc)
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(use.MemPerc, "%"), 64)
+		if err != nil || percent > 90 {
+			t.Errorf("%s: %s: got %s of its memory, want at most 90 %%", when, use.Name, use.MemPerc)
+		}
+	}
 }
 
 // pdf returns a document with the given number of pages of text.

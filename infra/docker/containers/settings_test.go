@@ -3,6 +3,7 @@
 package containers
 
 import (
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,9 +13,11 @@ import (
 
 func TestPostgresSettings(t *testing.T) {
 	setup(t)
-	got := run(t, "docker compose exec --no-TTY postgres psql -U postgres -Atc 'SHOW jit'")
-	if got != "off\n" {
-		t.Errorf("got jit %q, want off", got)
+	for name, want := range map[string]string{"jit": "off\n", "max_connections": "200\n"} {
+		got := run(t, "docker compose exec --no-TTY postgres psql -U postgres -Atc 'SHOW %s'", name)
+		if got != want {
+			t.Errorf("got %s %q, want %q", name, got, want)
+		}
 	}
 }
 
@@ -31,6 +34,27 @@ func TestLogs(t *testing.T) {
 		if strings.Contains(line, `"/healthz"`) || strings.Contains(line, `"/readyz"`) {
 			t.Errorf("got the health check in the log, want none: %s", line)
 			break
+		}
+	}
+}
+
+// Users of the machine must not reach MinIO, NATS and PostgreSQL, although they can reach
+// containers at the addresses of other networks: without an address in a network, the machine has
+// no route to it.
+func TestTheMachineHasNoAddressInside(t *testing.T) {
+	setup(t)
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	containers := inspect(t)
+	for _, name := range []string{"minio", "nats", "postgres"} {
+		for network, at := range containers[name+"-1"].NetworkSettings.Networks {
+			for _, address := range own {
+				if n, ok := address.(*net.IPNet); ok && n.Contains(net.ParseIP(at.IPAddress)) {
+					t.Errorf("%s: got the machine's address %s in %s, want none", name, address, network)
+				}
+			}
 		}
 	}
 }

@@ -2,15 +2,19 @@
 # Runs compose.yaml with a container engine, as README.md says, and checks the deployment: the tests
 # of infra/docker/containers. It uses the engine that answers, or starts one (engine.sh), and pulls
 # the base images or builds stand-ins (images.sh). Arguments are passed on to the tests, such as
-# -test.run=Operator.
+# -test.run=Operator. With the argument `upgrade`, it starts the deployment of an earlier commit and
+# runs only the test of an upgrade from there.
 #
 # The deployment is a copy of this checkout with a project name of its own, which is removed at the
 # end with its volumes. Images and the cache of builds stay, and make the next run fast.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
+# The last commit before migration 40, with which API processes of earlier versions do not work.
+earlier=1743e6b
 engine=$PWD/infra/docker/engine/engine.sh
 export COMPOSE_PROJECT_NAME=intray-check INTRAY_IMAGE=intray:check
+all_files=compose.yaml:compose.front.yaml
 work=$(mktemp -d /tmp/intray-containers.XXXXXX)
 started=
 in_engine=()
@@ -20,19 +24,37 @@ finish() {
   local status=$?
   trap - EXIT
   if [ -e "$work/intray/.env" ]; then
-    (cd "$work/intray" &&
+    (cd "$work/intray" && { [ ! -e compose.front.yaml ] || export COMPOSE_FILE=$all_files; } &&
       "${in_engine[@]}" docker compose --progress quiet --profile '*' down --volumes --timeout 10) || status=1
   fi
-  [ -z "$started" ] || "$engine" down || status=1
+  if [ -n "$started" ]; then
+    # Each change of the source leaves an image and layers behind.
+    "$engine" run docker image prune --force >/dev/null || status=1
+    "$engine" run docker builder prune --force --keep-storage 6GB >/dev/null || status=1
+    "$engine" down || status=1
+  fi
   rm -rf "$work"
   exit "$status"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+# checkout prints an archive of this checkout.
+checkout() {
+  git ls-files -z --cached --others --exclude-standard |
+    tar --create --null --files-from - --ignore-failed-read 2>/dev/null
+}
+
 mkdir "$work/intray"
-git ls-files -z --cached --others --exclude-standard |
-  tar --create --null --files-from - --ignore-failed-read 2>/dev/null | tar --extract --directory "$work/intray"
+skip=TestUpgrade
+if [ "${1:-}" = upgrade ]; then
+  skip=none
+  set -- -test.run=TestUpgrade
+  git archive "$earlier" | tar --extract --directory "$work/intray"
+  checkout >"$work/upgrade.tar"
+else
+  checkout | tar --extract --directory "$work/intray"
+fi
 CGO_ENABLED=0 go test -c -tags containers -o "$work/containers.test" ./infra/docker/containers
 
 if ! docker version >/dev/null 2>&1 || ! docker compose version >/dev/null 2>&1; then
@@ -44,5 +66,8 @@ fi
 "${in_engine[@]}" docker compose version
 infra/docker/engine/images.sh "${in_engine[@]}" docker
 
+# An engine that others may use is not killed.
+[ -n "$started" ] || skip="$skip|TestKilledEngine"
+
 cd "$work/intray"
-"${in_engine[@]}" "$work/containers.test" -test.v -test.timeout=30m "$@"
+"${in_engine[@]}" "$work/containers.test" -test.v -test.timeout=30m -test.skip="$skip" "$@"

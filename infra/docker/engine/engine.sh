@@ -148,9 +148,8 @@ up() {
   printf '%s\n' "$folder" >"$state/folder"
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-  # The first process of the engine mounts what it needs, waits for its network, and becomes
-  # dockerd.
-  # --kill-child ends it when unshare is killed.
+  # The first process of the engine mounts what it needs, and starts dockerd again whenever it ends,
+  # as a service manager does. --kill-child ends it when unshare is killed.
   setsid unshare --mount --net --pid --fork --kill-child sh -euc '
     root=$1 folder=$2
     mount --bind "$root" "$root"
@@ -163,9 +162,15 @@ up() {
     cd "$root"
     pivot_root . run/host
     umount --lazy /run/host
-    rm -f /var/run/docker.pid
-    exec dockerd --host unix:///run/docker.sock --cgroup-parent /intray-engine \
-      --default-address-pool base=10.214.0.0/16,size=24 --bip 10.215.0.1/24
+    ended=
+    trap "ended=yes; kill -TERM \$! || true" TERM
+    until [ -n "$ended" ]; do
+      rm -f /var/run/docker.pid
+      dockerd --host unix:///run/docker.sock --cgroup-parent /intray-engine \
+        --default-address-pool base=10.214.0.0/16,size=24 --bip 10.215.0.1/24 &
+      wait $! || true
+    done
+    wait $! || true
   ' sh "$root" "$folder" </dev/null >"$home/engine.log" 2>&1 &
   echo $! >"$state/pid"
   wait_for 10 engine_pid || fail "the engine did not start: see $home/engine.log"

@@ -14,7 +14,7 @@ mirror=$(sed -nE 's/^deb ([^ ]+) .*/\1/p' "$debian/etc/apt/sources.list" 2>/dev/
 
 # image prints the name of the only image of this repository that the files name.
 image() {
-  grep -ohE "(image:|FROM) $1:[^ ]+" "$root"/compose.yaml "$root"/Dockerfile \
+  grep -ohE "(image:|FROM) $1:[^ ]+" "$root"/compose*.yaml "$root"/Dockerfile \
     "$root"/infra/minio/Dockerfile | sed -E 's/^[^ ]+ //' | sort -u
 }
 
@@ -36,7 +36,7 @@ build() {
   return "$status"
 }
 
-for repository in debian golang postgres nats; do
+for repository in debian golang postgres nats caddy; do
   name=$(image "$repository")
   arguments=()
   if have=$("${docker[@]}" image inspect --format '{{index .Config.Labels "stand-in"}}' "$name" \
@@ -62,10 +62,10 @@ for repository in debian golang postgres nats; do
       arguments=(--build-arg "MIRROR=$mirror")
       build postgres.Dockerfile
       ;;
-    nats)
+    nats | caddy)
       version=${name#*:}
       arguments=(--build-arg "VERSION=${version%-alpine}")
-      build nats.Dockerfile
+      build "$repository.Dockerfile"
       ;;
   esac
 done

@@ -1,0 +1,245 @@
+//go:build containers
+
+package containers
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const frontURL = "https://localhost"
+
+// The front must be the only way in, and everything must work through it at one origin.
+func TestFront(t *testing.T) {
+	d := setup(t)
+	withFront(t)
+	through, address := throughFront(t)
+	c, err := d.signInAt(frontURL, through)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("only the front is published", onlyFrontIsPublished)
+	t.Run("the address of the client is recorded", func(t *testing.T) {
+		out := run(t, "docker compose run --rm --no-TTY operator "+
+			"audit list --kind signed_in --limit 1 --json")
+		if want := `"address":"` + address + `"`; !strings.Contains(out, want) {
+			t.Errorf("got %s, want %s", out, want)
+		}
+	})
+	t.Run("page", func(t *testing.T) {
+		resp, err := c.http.Get(frontURL + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
+			t.Errorf("got status %d with %s, want the page", resp.StatusCode, kind)
+		}
+	})
+	t.Run("upload and download", func(t *testing.T) { uploadAndDownload(t, c) })
+	t.Run("events", func(t *testing.T) { eventsArrive(t, c) })
+	t.Run("1 GiB", func(t *testing.T) { uploadGibibyte(t, c) })
+	t.Run("replicas", func(t *testing.T) { killReplicas(t, c) })
+	t.Run("log", func(t *testing.T) {
+		logs := run(t, "docker compose logs --no-log-prefix front")
+		if !strings.Contains(logs, `"uri":"/documents/documents/`) {
+			t.Errorf("got no upload in the access log, want the uploads of this test")
+		}
+		for _, secret := range []string{"X-Amz-", c.token} {
+			if strings.Contains(logs, secret) {
+				t.Errorf("got a credential in the access log (%s), want none", secret)
+			}
+		}
+	})
+}
+
+// withFront adds the front to the deployment until the test ends.
+func withFront(t *testing.T) {
+	t.Helper()
+	restore := setting(t, "COMPOSE_FILE", "compose.yaml:compose.front.yaml")
+	t.Cleanup(func() {
+		run(t, "docker compose up --detach") // one replica of each
+		run(t, "docker compose rm --stop --force front")
+		restore()
+		run(t, "docker compose up --detach")
+		waitHealthy(t)
+	})
+	began := time.Now()
+	run(t, "docker compose up --detach")
+	waitReplicas(t, map[string]int{"front": 1, "api": 1, "gateway": 1, "consumers": 1})
+	t.Logf("the front was added in %s", seconds(began))
+}
+
+// waitReplicas waits until these numbers of containers of the services, and the other servers, are
+// healthy.
+func waitReplicas(t *testing.T, want map[string]int) {
+	t.Helper()
+	waitFor(t, "every replica is healthy", 2*time.Minute, func() bool {
+		got := make(map[string]int)
+		for name, c := range inspect(t) {
+			if c.healthy() {
+				got[serviceOf(name)]++
+			}
+		}
+		for _, name := range servers {
+			if got[name] != max(want[name], 1) {
+				return false
+			}
+		}
+		return got["front"] == want["front"]
+	})
+}
+
+// An http2Only fails if the answer to a request does not come over HTTP/2.
+type http2Only struct{ http.RoundTripper }
+
+func (h http2Only) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := h.RoundTripper.RoundTrip(req)
+	if err == nil && resp.ProtoMajor != 2 {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("got %s, want HTTP/2", resp.Proto)
+	}
+	return resp, err
+}
+
+// throughFront returns a client that trusts the front's certificate authority and speaks HTTP/2
+// only, and the address that it connects from. It connects to an address of this machine other than
+// 127.0.0.1: for connections to that one, the engine replaces the address of the client.
+func throughFront(t *testing.T) (*http.Client, string) {
+	t.Helper()
+	route, err := net.Dial("udp4", "192.0.2.1:9") // sends nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _, err := net.SplitHostPort(route.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = route.Close()
+	authority := x509.NewCertPool()
+	if !authority.AppendCertsFromPEM([]byte(run(t,
+		"docker compose exec --no-TTY front cat /data/caddy/pki/authorities/local/root.crt"))) {
+		t.Fatal("got no certificate of the front's authority")
+	}
+	var dialer net.Dialer
+	return &http.Client{Timeout: 2 * time.Minute, Transport: http2Only{&http.Transport{
+		ForceAttemptHTTP2: true,
+		TLSClientConfig:   &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, net.JoinHostPort(address, "443"))
+		},
+	}}}, address
+}
+
+func onlyFrontIsPublished(t *testing.T) {
+	for name, c := range inspect(t) {
+		if got := len(c.HostConfig.PortBindings); (got > 0) != (serviceOf(name) == "front") {
+			t.Errorf("%s: got %d published ports", name, got)
+		}
+	}
+	for _, port := range []string{"8080", "9000"} {
+		if conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, 2*time.Second); err == nil {
+			_ = conn.Close()
+			t.Errorf("got a connection to port %s, want none", port)
+		}
+	}
+}
+
+func uploadAndDownload(t *testing.T, c *client) {
+	ids := uploadAll(t, c, 20, 5, note)
+	waitClassified(t, c, ids, time.Minute)
+	_, _, want := note(0)
+	got, err := c.download(ids[0])
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %q (%v), want %q", got, err, want)
+	}
+}
+
+// A change must arrive on a stream at once: the front must not wait for more.
+func eventsArrive(t *testing.T, c *client) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.api+"/api/documents/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	ids, lines := uploadAll(t, c, 1, 1, note), bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data:") && strings.Contains(lines.Text(), ids[0]) {
+			return
+		}
+	}
+	t.Errorf("the stream ended (%v) without an event of %s", lines.Err(), ids[0])
+}
+
+// repeated is an endless text.
+type repeated string
+
+func (r repeated) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		n += copy(p[n:], r)
+	}
+	return n, nil
+}
+
+// A file that is larger than the front's memory must pass through it.
+func uploadGibibyte(t *testing.T, c *client) {
+	before, began := inspect(t), time.Now()
+	id, err := c.uploadFrom("large.txt", "text/plain",
+		io.LimitReader(repeated("Invoice of the electricity company.\n"), 1<<30), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("1 GiB was uploaded in %s", seconds(began))
+	logUse(t, "after 1 GiB")
+	waitStored(t, c, id)
+	if limit := before["front-1"].HostConfig.Memory; limit >= 1<<30 {
+		t.Errorf("front: got a memory limit of %d bytes, want it below the size of the file", limit)
+	}
+	stable(t, before)
+	if err := c.call(http.MethodDelete, c.api+"/api/documents/"+id, nil, nil); err != nil {
+		t.Errorf("delete the file: %v", err)
+	}
+}
+
+// Several replicas must share the work, and uploads must go on after one of each was killed. The
+// engine does not restart what was ended with `docker kill`.
+func killReplicas(t *testing.T, c *client) {
+	const up = "docker compose up --detach --scale api=2 --scale gateway=2 --scale consumers=3"
+	want := map[string]int{"front": 1, "api": 2, "gateway": 2, "consumers": 3}
+	run(t, up)
+	waitReplicas(t, want)
+	l := startLoad(c, 4)
+	l.more(t, 40)
+	logUse(t, "4 clients that upload small files")
+	for _, name := range []string{"api", "gateway", "consumers"} {
+		run(t, "docker kill %s", inspect(t)[name+"-1"].ID)
+		l.more(t, 40)
+	}
+	ids := l.end()
+	waitClassified(t, c, ids, 3*time.Minute)
+	t.Logf("%d uploads acknowledged and classified, %d requests failed", len(ids), l.failed)
+	logs := run(t, "docker logs %s 2>&1", inspect(t)["api-2"].ID)
+	if !strings.Contains(logs, "/api/documents/upload-url") {
+		t.Error("got no request in the log of the second API, want the front to use both")
+	}
+	run(t, up)
+	waitReplicas(t, want)
+}

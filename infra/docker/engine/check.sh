@@ -25,7 +25,8 @@ finish() {
   trap - EXIT
   if [ -e "$work/intray/.env" ]; then
     (cd "$work/intray" && { [ ! -e compose.front.yaml ] || export COMPOSE_FILE=$all_files; } &&
-      "${in_engine[@]}" docker compose --progress quiet --profile '*' down --volumes --timeout 10) || status=1
+      "${in_engine[@]}" docker compose --progress quiet --profile '*' down --volumes --remove-orphans \
+        --timeout 10) || status=1
   fi
   if [ -n "$started" ]; then
     # Each change of the source leaves an image and layers behind.

@@ -85,6 +85,7 @@ func TestExtractCases(t *testing.T) {
 		},
 		"x_drawing.xlsx": {xlsx, []string{"SHAPETEXT in drawing"}, nil},
 		"x_escape.xlsx":  {xlsx, []string{"Line1 Line2 ABC"}, nil},
+		"base.doc":       {"application/msword", []string{"Lease agreement\nBetween landlord"}, nil},
 		"base.rtf":       {"text/rtf", []string{"Lease agreement\nBetween landlord", "Zürich"}, nil},
 
 		"x_ubl.xml": {
@@ -161,8 +162,15 @@ func TestExtractReasons(t *testing.T) {
 	if got := found["good.txt"]; got.Text != "words" || got.Reason != nil {
 		t.Errorf("got %+v, want the text %q", got, "words")
 	}
-	_, _, status := stacktest.Run(t, nil, "intray", "extract")
-	if status != 2 {
-		t.Errorf("without files: got exit status %d, want 2", status)
+	missing := filepath.Join(folder, "missing")
+	for status, args := range map[int][]string{
+		0: {"extract", filepath.Join(folder, "good.txt")},
+		1: {"extract", missing},
+		2: {"extract"},
+	} {
+		stdout, stderr, got := stacktest.Run(t, nil, "intray", args...)
+		if got != status || status == 1 && (stdout != "" || !strings.Contains(stderr, missing)) {
+			t.Errorf("%v: got exit status %d, want %d\n%s%s", args, got, status, stdout, stderr)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func (p *page) annotations(loaded references.FPDF_PAGE) (shown bool, values []st
 		if err != nil {
 			continue // an entry that is no annotation
 		}
-		a := annotation{p.instance, got.Annotation}
+		a := annotation{p.instance, got.Annotation, p.form}
 		isShown, value, err := a.read()
 		if err != nil {
 			return false, nil, err
@@ -61,6 +61,7 @@ func (p *page) annotations(loaded references.FPDF_PAGE) (shown bool, values []st
 type annotation struct {
 	instance  pdfium.Pdfium
 	reference references.FPDF_ANNOTATION
+	form      *form
 }
 
 // read reports whether the annotation is displayed, and returns its text if it is a text box or a
@@ -87,12 +88,31 @@ func (a annotation) read() (shown bool, value string, err error) {
 	case enums.FPDF_ANNOT_SUBTYPE_FREETEXT:
 		value, err = a.value("Contents")
 	case enums.FPDF_ANNOT_SUBTYPE_WIDGET:
-		var kind string
-		if kind, err = a.value("FT"); err == nil && (kind == "Tx" || kind == "Ch") {
-			value, err = a.value("V")
-		}
+		value, err = a.fieldValue()
 	}
 	return true, value, err
+}
+
+// fieldValue returns the value of a form field for text or with a choice, which the field may have
+// from its parent.
+func (a annotation) fieldValue() (string, error) {
+	kind, err := a.value("FT")
+	if err != nil || kind != "" && kind != "Tx" && kind != "Ch" {
+		return "", err
+	}
+	value, err := a.value("V")
+	if err != nil || kind != "" && value != "" {
+		return value, err
+	}
+	if kind == "" && value != "" && a.form.isText(a.reference) {
+		return value, nil
+	}
+	has, err := a.instance.FPDFAnnot_HasKey(
+		&requests.FPDFAnnot_HasKey{Annotation: a.reference, Key: "Parent"})
+	if err != nil || !has.HasKey {
+		return "", err
+	}
+	return a.form.value(a.reference), nil
 }
 
 // value returns the string or name of a key, or "" if the annotation does not have it.

@@ -372,10 +372,7 @@ const oleSignature = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 // encryptedOffice returns a file with the characteristics of an encrypted docx.
 func encryptedOffice() []byte {
-	content := append([]byte(oleSignature), make([]byte, 100<<10)...)
-	// The name of the stream is split between two reads of 64 KiB.
-	copy(content[64<<10-9:], utf16le("EncryptedPackage"))
-	return content
+	return compoundFile(stream{"EncryptedPackage", make([]byte, 100<<10)})
 }
 
 // emptyCells returns a workbook with 80 MiB of empty cells.
@@ -416,7 +413,7 @@ func TestHostileArchives(t *testing.T) {
 		"20,000 entries":          {archiveWithManyEntries(), ErrBroken},
 		"encrypted zip":           {encryptedEntries(word), ErrEncrypted},
 		"encrypted docx":          {encryptedOffice(), ErrEncrypted},
-		"old doc":                 {append([]byte(oleSignature), make([]byte, 9000)...), ErrUnsupported},
+		"empty compound file":     {append([]byte(oleSignature), make([]byte, 9000)...), ErrBroken},
 		"encrypted odt":           {odt("<text:p>x</text:p>", encryptedPart), ErrEncrypted},
 		"protected epub":          {epub("<html>x</html>", protectedBook), ErrEncrypted},
 		"docx with empty main":    {emptyMainPart, ErrNoText},

@@ -9,13 +9,15 @@
 //     recognizes on the first pages that have a picture or garbage instead of text;
 //   - docx, xlsx, pptx and their templates, with diagrams, charts, drawings and embedded documents,
 //     the OpenDocument formats, also as flat XML, and EPUB;
-//   - emails, with the text of their attachments;
+//   - doc, xls and ppt, the formats of Office before 2007;
+//   - emails and messages of Outlook (.msg), with the text of their attachments;
 //   - signed files, such as e-invoices (.p7m), without verifying the signature;
 //   - images (PNG, JPEG, GIF, BMP, TIFF, WebP), by OCR.
 //
 // For every other kind it returns [ErrUnsupported]. An error that the document itself causes wraps
 // [ErrEncrypted], [ErrNoText], [ErrBroken] or ErrUnsupported, and [Reason] returns its name. After
-// any other error the same call may succeed later.
+// any other error the same call may succeed later. One of these is [ErrBusy]: a document that takes
+// too long is broken only if it got a quarter of that time from the processor.
 //
 // # Safety
 //
@@ -36,6 +38,8 @@
 //     [Config.MaxBytes] is held in memory. A larger one is read through a window of 8 MiB if the
 //     caller's reader is an io.ReaderAt.
 //   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed.
+//   - Old Office files: 20,000 streams are listed, and 16 MiB of a stream are read. An attachment
+//     may have the size of an embedded file.
 //   - Emails: the first [Config.MaxBytes], 1,000 parts, ten levels of nesting.
 //   - Embedded files: 20 files of 32 MiB together, down to a depth of three. They are read one
 //     after another, and none is begun after [Config.Timeout].

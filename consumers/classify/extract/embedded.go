@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"time"
 )
 
@@ -86,7 +85,9 @@ func (r *reading) embedded(ctx context.Context) error {
 		r.depth = f.depth
 		r.text.breakLine()
 		r.text.breakLine()
-		d := document{sequential: bytes.NewReader(f.content), size: int64(len(f.content))}
+		d := document{
+			sequential: bytes.NewReader(f.content), size: int64(len(f.content)), content: f.content,
+		}
 		_, _, err := r.document(ctx, d, f.contentType)
 		switch {
 		case err == nil:
@@ -119,10 +120,11 @@ func (r *reading) missingOCR() error {
 	return nil
 }
 
-// recognize recognizes the text in images, each of which is a page, or returns ErrNeedsOCR,
-// depending on the mode. It calls load for the images after it has acquired the recognizer. If
-// tesseract is missing it fails without waiting for the recognizer.
-func (r *reading) recognize(ctx context.Context, load func() ([]*image.Gray, error)) error {
+// recognize recognizes pages and inserts their text at their places, or returns ErrNeedsOCR,
+// depending on the mode. It calls load for the pages after it has acquired the recognizer. If
+// tesseract is missing it fails without waiting for the recognizer. If an error of the document
+// occurs after some text was read, that text is marked as incomplete and recognize returns nil.
+func (r *reading) recognize(ctx context.Context, load func() ([]scan, error)) error {
 	switch {
 	case !r.ocrInstalled():
 		return r.missingOCR()
@@ -138,20 +140,27 @@ func (r *reading) recognize(ctx context.Context, load func() ([]*image.Gray, err
 		}
 		defer release()
 	}
-	images, err := load()
+	scans, err := load()
 	if err != nil {
 		return err
 	}
-	if len(images) > r.scansLeft {
-		images = images[:r.scansLeft]
+	if len(scans) > r.scansLeft {
+		scans = scans[:r.scansLeft]
 		r.text.incomplete = true
 	}
-	r.scansLeft -= len(images)
+	r.scansLeft -= len(scans)
 	start := time.Now()
-	r.text.breakLine()
-	r.text.breakLine()
-	read, err := r.Extractor.ocr.read(ctx, images, r.ocrLeft, r.text)
+	pages, err := r.Extractor.ocr.read(ctx, scans, r.ocrLeft, r.text.max)
 	r.ocrLeft -= time.Since(start)
-	r.ocrPages += read
+	r.ocrPages += len(pages)
+	places := make([]int, len(pages))
+	for i := range pages {
+		places[i] = scans[i].place
+	}
+	r.text.insert(pages, places)
+	if r.text.readable && (Reason(err) != "" || errors.Is(err, ErrBusy)) {
+		r.text.incomplete = true
+		return nil
+	}
 	return err
 }

@@ -141,6 +141,50 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 	}
 }
 
+// The text of a page that was recognized is between those of the pages around it.
+func TestPagesAreInOrder(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{
+		Tesseract: fakeTesseract(t, printWord+"96 recognized"), Timeout: time.Minute,
+		OCRTimeout: 5 * time.Minute,
+	})
+	w := newPDF()
+	n := w.stream("/Type /XObject /Subtype /Image /Width 2 /Height 2 "+
+		"/ColorSpace /DeviceGray /BitsPerComponent 8", []byte{0, 255, 255, 0})
+	picture := []byte("q 612 0 0 792 0 0 cm /I Do Q\n")
+	got, err := extractBytes(e, w.pages("", fmt.Sprintf("/XObject << /I %d 0 R >>", n),
+		picture, lines("first"), append(picture, lines("stamp")...), lines("last"), picture))
+	const want = "recognized\n\nfirst\n\nstamp\n\nrecognized\n\nlast\n\nrecognized"
+	if err != nil || got.Text != want {
+		t.Errorf("got %q, %v, want %q", got.Text, err, want)
+	}
+}
+
+// A form field may have its type and value from its parent, and nothing that displays it.
+func TestInheritedFieldValues(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ widget, field, want string }{
+		"type and value": {"", "/FT /Tx /V (Inherited value)", "Name:\nInherited value"},
+		"only the type":  {"/V (Its value)", "/FT /Tx", "Name:\nIts value"},
+		"a choice":       {"", "/FT /Ch /Opt [ (red) (blue) ] /V (blue)", "Name:\nblue"},
+		"a signature":    {"", "/FT /Sig /V (no text)", "Name:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newPDF()
+			w.object("<< /Type /Annot /Subtype /Widget /Parent 2 0 R /Rect [9 9 300 30] /F 4 " +
+				c.widget + " >>")
+			w.object("<< /T (name) /Kids [ 1 0 R ] " + c.field + " >>")
+			w.catalog = "/AcroForm << /Fields [ 2 0 R ] >>"
+			annotated := ">> /Annots [ 1 0 R ] /PieceInfo <<"
+			got, err := extractBytes(shared(t), w.pages("", annotated, lines("Name:")))
+			if err != nil || got.Text != c.want {
+				t.Errorf("got %q, %v, want %q", got.Text, err, c.want)
+			}
+			checkWorking(t, shared(t))
+		})
+	}
+}
+
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	shifted := func(s string, by rune) string {

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"io"
+	"runtime"
 	"strings"
 )
 
@@ -233,11 +233,15 @@ func (r *reading) document(
 func (r *reading) read(
 	ctx context.Context, d document, k kind, contentType string,
 ) (_ kind, pages int, err error) {
+	runtime.LockOSThread() // whose processor time is measured
+	defer runtime.UnlockOSThread()
+	start := threadTime()
 	defer func() {
 		if p := recover(); p != nil {
 			// The value of the panic is left out, because it may quote the document.
 			err = fmt.Errorf("%w: the reader of %s panicked", ErrBroken, k.name)
 		}
+		err = unlessBusy(err, threadTime()-start, r.config.Timeout)
 	}()
 	if k.format.isText() {
 		k, err = r.readText(ctx, d.sequential, k, contentType)
@@ -257,7 +261,7 @@ func (r *reading) read(
 	case formatImage:
 		pages, err = r.readImage(ctx, d)
 	case formatOLE:
-		err = rejectOLE(d.sequential, k.name)
+		k, err = r.readOLE(ctx, d, k)
 	default:
 		err = fmt.Errorf("%w: detected %s", ErrUnsupported, k.name)
 	}
@@ -332,38 +336,54 @@ func (r *reading) readPDF(ctx context.Context, d document) (pages int, err error
 		}
 		return found.pages, nil // the pages are too small for a letter
 	}
-	return found.pages, r.recognize(ctx, func() ([]*image.Gray, error) { return found.scans, nil })
+	return found.pages, r.recognize(ctx, func() ([]scan, error) { return found.scans, nil })
 }
 
 // readArchive reads a document that is a zip archive.
 func (r *reading) readArchive(
 	ctx context.Context, d document, k kind,
 ) (_ kind, pages int, err error) {
+	err = r.withSource(ctx, d, func(ctx context.Context, src *source) error {
+		a, err := openArchive(ctx, src)
+		if err == nil {
+			a.embed = r.embed
+			k, pages, err = a.document(ctx, k, r.text)
+		}
+		return err
+	})
+	return k, pages, err
+}
+
+// withSource opens the document and calls read, which has to end when its context is done. It
+// returns the error of read, unless it was caused by the storage or text was read before it.
+func (r *reading) withSource(
+	ctx context.Context, d document, read func(context.Context, *source) error,
+) error {
 	src, err := d.open(r.config.MaxBytes)
 	if err != nil {
-		return k, 0, err
+		return err
 	}
 	caller := ctx
 	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
-	a, err := openArchive(ctx, src)
-	if err == nil {
-		a.embed = r.embed
-		k, pages, err = a.document(ctx, k, r.text)
-	}
+	err = read(ctx, src)
 	switch {
 	case src.err != nil:
-		return k, pages, src.err
-	case ctx.Err() != nil && caller.Err() == nil && src.waited > r.config.Timeout/2:
-		return k, pages, storageTimeout(src.waited)
+		return src.err
+	case caller.Err() != nil:
+		return fmt.Errorf("read document: %w", context.Cause(caller))
+	case ctx.Err() != nil && src.waited > r.config.Timeout/2:
+		return storageTimeout(src.waited)
+	case ctx.Err() != nil && !r.text.readable:
+		err = context.Cause(ctx)
 	}
-	return k, pages, keepText(err, r.text)
+	return keepText(err, r.text)
 }
 
-// withTimeout returns a context that is canceled after Config.Timeout, with an ErrBroken as its
+// withTimeout returns a context that is canceled after Config.Timeout, with errTimeout as its
 // cause.
 func (e *Extractor) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	cause := fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout)
+	cause := fmt.Errorf("%w of %s", errTimeout, e.config.Timeout)
 	return context.WithTimeoutCause(ctx, e.config.Timeout, cause)
 }
 

@@ -37,22 +37,21 @@ const (
 // An embedded image that is too small to be a page is skipped.
 func (r *reading) readImage(ctx context.Context, d document) (pages int, err error) {
 	if r.depth > 0 {
-		content, err := readUpTo(d.sequential, d.size, r.config.MaxBytes)
-		if err != nil {
-			return 0, err
-		}
-		config, _, err := decodeImageConfig(content)
+		config, _, err := decodeImageConfig(d.content)
 		if err == nil && min(config.Width, config.Height) < minPictureSide {
 			return 0, nil
 		}
-		d.sequential = bytes.NewReader(content)
 	}
-	err = r.recognize(ctx, func() (images []*image.Gray, err error) {
+	err = r.recognize(ctx, func() (scans []scan, err error) {
+		var images []*image.Gray
 		images, pages, err = r.decodeImage(ctx, d)
 		if pages > len(images) && err == nil {
 			r.text.incomplete = true
 		}
-		return images, err
+		for _, img := range images {
+			scans = append(scans, scan{image: img, place: r.text.b.Len()})
+		}
+		return scans, err
 	})
 	return pages, err
 }
@@ -65,7 +64,7 @@ func (r *reading) decodeImage(
 	if d.size > r.config.MaxBytes {
 		return nil, 0, fmt.Errorf("%w: image of %d bytes exceeds the limit", ErrUnsupported, d.size)
 	}
-	content, err := readUpTo(d.sequential, d.size, r.config.MaxBytes)
+	content, err := d.bytes(r.config.MaxBytes)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -101,7 +100,9 @@ func (r *reading) decodePage(ctx context.Context, content []byte) (*image.Gray, 
 	}
 	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
-	return f.decode(ctx)
+	page, whole, err := f.decode(ctx)
+	r.text.incomplete = r.text.incomplete || !whole && err == nil
+	return page, err
 }
 
 // imageFile is an image file whose header was read.
@@ -137,11 +138,17 @@ func openImage(content []byte) (f imageFile, err error) {
 
 // decodeImageConfig is image.DecodeConfig, also for the formats that are read by this package.
 func decodeImageConfig(content []byte) (image.Config, string, error) {
-	if d := readTIFF(content); d.isJPEG() {
-		config := image.Config{
-			ColorModel: color.RGBAModel, Width: d.value(tagWidth, 0), Height: d.value(tagLength, 0),
+	if d := readTIFF(content); d.order != nil {
+		config, err := tiff.DecodeConfig(bytes.NewReader(content))
+		if width, height := d.size(); err != nil || d.isJPEG() {
+			config = image.Config{ColorModel: color.RGBAModel, Width: width, Height: height}
 		}
-		return config, "tiff", nil
+		if config.Width == 0 || config.Height == 0 {
+			err = errDamagedImage
+		} else {
+			err = nil
+		}
+		return config, "tiff", err
 	}
 	if b, ok := readRLEBitmap(content); ok {
 		return image.Config{ColorModel: color.GrayModel, Width: b.width, Height: b.height}, "bmp", nil
@@ -151,10 +158,11 @@ func decodeImageConfig(content []byte) (image.Config, string, error) {
 
 // imageError returns an ErrUnsupported or ErrBroken for an error of a decoder.
 func imageError(err error) error {
-	var unsupportedTIFF tiff.UnsupportedError
 	var unsupportedJPEG jpeg.UnsupportedError
-	if errors.As(err, &unsupportedTIFF) || errors.As(err, &unsupportedJPEG) ||
-		errors.Is(err, bmp.ErrUnsupported) {
+	switch {
+	case Reason(err) != "":
+		return err
+	case errors.As(err, &unsupportedJPEG), errors.Is(err, bmp.ErrUnsupported):
 		return fmt.Errorf("%w: image in a variant that is not read", ErrUnsupported)
 	}
 	return errDamagedImage
@@ -167,35 +175,42 @@ func (f imageFile) memory() int64 {
 	return int64(f.Width) * int64(f.Height) * pixelBytes(f.ColorModel, f.format, f.content)
 }
 
-// decode decodes the image, unless ctx is done first. A JPEG of few pixels can take hours to
-// decode. Decoders cannot be stopped, but they return when their reader fails, and the reader fails
-// as soon as ctx is done.
-func (f imageFile) decode(ctx context.Context) (*image.Gray, error) {
-	decoded, err := f.pixels(ctx)
+// decode decodes the image, unless ctx is done first. whole is false if a part of it is missing. A
+// JPEG of few pixels can take hours to decode. Decoders cannot be stopped, but they return when
+// their reader fails, and the reader fails as soon as ctx is done.
+func (f imageFile) decode(ctx context.Context) (page *image.Gray, whole bool, err error) {
+	decoded, whole, err := f.pixels(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("decode image: %w", context.Cause(ctx))
+		return nil, false, fmt.Errorf("decode image: %w", context.Cause(ctx))
 	case err != nil:
-		return nil, imageError(err)
+		return nil, false, imageError(err)
 	}
 	gray := toGray(decoded)
 	if len(f.content)+f.Width*f.Height > largeImage {
 		debug.FreeOSMemory() // before tesseract uses as much
 	}
-	return gray, nil
+	return gray, whole, nil
 }
 
-// pixels decodes the image at its full size.
-func (f imageFile) pixels(ctx context.Context) (image.Image, error) {
-	if d := readTIFF(f.content); d.isJPEG() {
-		return d.decodeJPEG(ctx, f.content)
+// pixels decodes the image at its full size. whole is false if a part of it is missing.
+func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err error) {
+	if d := readTIFF(f.content); d.order != nil {
+		if !d.isJPEG() {
+			decoded, err := tiff.Decode(contextReader{ctx, bytes.NewReader(f.content)})
+			if err == nil {
+				return decoded, true, nil
+			}
+			debug.FreeOSMemory() // of what was decoded
+		}
+		return d.decode(ctx, f.content)
 	}
 	if b, ok := readRLEBitmap(f.content); ok {
-		return b.decode(), nil
+		return b.decode(), true, nil
 	}
 	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 	if err == nil || f.format != "jpeg" {
-		return decoded, err
+		return decoded, true, err
 	}
 	// The end may be missing. What is missing is decoded from zeros, which the decoder reads as
 	// shapeless blocks, up to the marker of the end.
@@ -205,10 +220,10 @@ func (f imageFile) pixels(ctx context.Context) (image.Image, error) {
 		padding := io.LimitReader(zeros{}, n)
 		r := io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end))
 		if cut, _, err := image.Decode(contextReader{ctx, r}); err == nil {
-			return cut, nil
+			return cut, n == 0, nil
 		}
 	}
-	return nil, err
+	return nil, false, err
 }
 
 // zeros is an endless reader of zeros.

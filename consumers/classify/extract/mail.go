@@ -184,7 +184,7 @@ func (m *mailReader) part(header textproto.MIMEHeader, body []byte, depth int) e
 		m.embed(file{contentType: h.declaredType(), content: decodeTransfer(h.encoding, body)})
 	default:
 		m.writeName(h.name)
-		return m.body(h, decodeTransfer(h.encoding, body))
+		return m.body(h, decodeText(h.encoding, body))
 	}
 	return nil
 }
@@ -255,12 +255,10 @@ var webAddress = regexp.MustCompile(`https?://\S+`)
 // isStub reports whether a plain text only says that the email has to be read as HTML: it is short,
 // and the alternatives have much more text.
 func isStub(plain string, alternatives [][]byte) bool {
-	plain = webAddress.ReplaceAllString(plain, "")
-	letters := countLetters(plain, maxStub)
-	if letters >= maxStub {
+	switch letters := countLetters(webAddress.ReplaceAllString(plain, ""), maxStub); {
+	case letters >= maxStub:
 		return false
-	}
-	if letters == 0 || strings.Contains(strings.ToUpper(plain), "HTML") {
+	case saysNothing(plain):
 		return true
 	}
 	for _, part := range alternatives {
@@ -272,17 +270,34 @@ func isStub(plain string, alternatives [][]byte) bool {
 		if h.contentType != "text/html" {
 			continue
 		}
-		html := newText(4 * maxStub)
 		raw := decodeTransfer(h.encoding, body)
 		raw = raw[:min(len(raw), maxTextBytes)]
-		page := decode(raw, h.declaredType(), true)
-		// The page is short, or it is cut off when there is enough text.
-		if readMarkup(context.Background(), page, dialectHTML, html) == nil &&
-			countLetters(html.String(), 4*maxStub)*2 > letters*3 {
+		if isStubOf(plain, decode(raw, h.declaredType(), true)) {
 			return true
 		}
 	}
 	return false
+}
+
+// saysNothing reports whether a plain text has no letters outside of addresses of pages, or is
+// short and names HTML.
+func saysNothing(plain string) bool {
+	plain = webAddress.ReplaceAllString(plain, "")
+	letters := countLetters(plain, maxStub)
+	return letters == 0 || letters < maxStub && strings.Contains(strings.ToUpper(plain), "HTML")
+}
+
+// isStubOf reports whether a plain text is short and a page has much more text.
+func isStubOf(plain, page string) bool {
+	if saysNothing(plain) {
+		return true
+	}
+	letters := countLetters(webAddress.ReplaceAllString(plain, ""), maxStub)
+	html := newText(4 * maxStub)
+	// The page is short, or it is cut off when there is enough text.
+	return letters < maxStub &&
+		readMarkup(context.Background(), page, dialectHTML, html) == nil &&
+		countLetters(html.String(), 4*maxStub)*2 > letters*3
 }
 
 // body writes a text part.

@@ -57,6 +57,13 @@ func TestMail(t *testing.T) {
 				"--b\nContent-Type: text/html\n\n<p>rich words\n--b--\nepilogue",
 			want: "x\n\nplain words",
 		},
+		"text that claims to be in base64": {
+			content: "From: x\nTo: y\nContent-Transfer-Encoding: base64\n\n" +
+				"the landlord and the tenant\nagree on the rent of the flat, " +
+				"which is due on the first day of each month",
+			want: "x\ny\n\nthe landlord and the tenant\nagree on the rent of the flat, " +
+				"which is due on the first day of each month",
+		},
 		"HTML in base64": {
 			content: "From: x\nTo: y\nContent-Type: text/html; charset=utf-8\n" +
 				"Content-Transfer-Encoding: base64\n\n" +

@@ -158,12 +158,23 @@ func trimLineEnd(b []byte) []byte {
 func decodeTransfer(encoding string, body []byte) []byte {
 	switch encoding {
 	case "base64":
-		decoded, _ := io.ReadAll(newBase64Reader(bytes.NewReader(body)))
-		return decoded
+		decoded := bytes.NewBuffer(make([]byte, 0, len(body)/4*3+bytes.MinRead))
+		_, _ = decoded.ReadFrom(newBase64Reader(bytes.NewReader(body))) // what is valid is read
+		return decoded.Bytes()
 	case "quoted-printable":
 		return decodeQuotedPrintable(body)
 	}
 	return body
+}
+
+// decodeText is decodeTransfer for text. Text that only claims to be in base64, which has a blank
+// between all words, stays as it is.
+func decodeText(encoding string, body []byte) []byte {
+	const maxWord = 15
+	if encoding == "base64" && bytes.Count(body, []byte(" "))*maxWord > len(body) {
+		return body
+	}
+	return decodeTransfer(encoding, body)
 }
 
 // decodeQuotedPrintable decodes RFC 2045, 6.7. Anything that is not a valid escape sequence is left

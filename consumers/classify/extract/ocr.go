@@ -77,45 +77,46 @@ func (r *recognizer) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// read recognizes the text in images, each of which is a page, and writes it to text. The caller
-// must have acquired the recognizer. It takes at most the given time. It returns the number of
-// images that it has read. If an error of the document occurs after some text was read, that text
-// is marked incomplete and read returns nil.
+// read recognizes the text of pages, each of up to maxRunes characters. The caller must have
+// acquired the recognizer. It takes at most the given time. If it fails, it returns the texts of
+// the pages before.
 func (r *recognizer) read(
-	ctx context.Context, images []*image.Gray, timeout time.Duration, text *text,
-) (read int, err error) {
+	ctx context.Context, scans []scan, timeout time.Duration, maxRunes int,
+) (pages []*text, err error) {
 	program, err := r.lookPath()
 	if err != nil {
-		return read, err
+		return nil, err
 	}
 	caller := ctx
+	used := time.Duration(0) // processor time
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("%w: character recognition took longer than %s", ErrBroken, r.config.OCRTimeout))
+		fmt.Errorf("%w of %s for character recognition", errTimeout, r.config.OCRTimeout))
 	defer cancel()
 	defer context.AfterFunc(r.root, cancel)()
-	for _, img := range images {
-		err := r.page(ctx, program, img, text)
+	for _, scan := range scans {
+		page := newText(maxRunes)
+		took, err := r.page(ctx, program, scan.image, page)
+		used += took
 		switch {
 		case r.root.Err() != nil:
-			return read, ErrClosed
+			return pages, ErrClosed
 		case caller.Err() != nil:
-			return read, fmt.Errorf("recognize characters: %w", context.Cause(caller))
-		case err != nil && text.readable:
-			text.incomplete = true
-			return read, nil
+			return pages, fmt.Errorf("recognize characters: %w", context.Cause(caller))
+		case ctx.Err() != nil:
+			return pages, unlessBusy(err, used, timeout)
 		case err != nil:
-			return read, err
+			return pages, err
 		}
-		read++
-		text.breakLine()
-		text.breakLine()
+		pages = append(pages, page)
 	}
-	return read, nil
+	return pages, nil
 }
 
-// page runs tesseract on one image. It passes the image in a simple format, so that tesseract's
-// decoders never process an untrusted file.
-func (r *recognizer) page(ctx context.Context, program string, img *image.Gray, text *text) error {
+// page runs tesseract on one image and returns the processor time that it used. It passes the image
+// in a simple format, so that tesseract's decoders never process an untrusted file.
+func (r *recognizer) page(
+	ctx context.Context, program string, img *image.Gray, text *text,
+) (used time.Duration, err error) {
 	seconds := strconv.Itoa(int(r.config.OCRTimeout/time.Second) + 1)
 	cmd := exec.CommandContext(ctx,
 		"/bin/sh", "-c", limitedShell, "sh", strconv.Itoa(ocrMemory), seconds,
@@ -125,25 +126,28 @@ func (r *recognizer) page(ctx context.Context, program string, img *image.Gray, 
 	cmd.Env = []string{"OMP_THREAD_LIMIT=1", "LC_ALL=C.UTF-8"}
 	cmd.Dir = "/"
 	cmd.Stdin = encodePGM(straighten(img))
-	stdout := &limitedBuffer{left: maxTSV}
+	stdout := &limitedBuffer{left: maxTSV, full: io.ErrShortWrite} // which ends tesseract
 	stderr := &limitedBuffer{left: 300}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	setProcessGroup(cmd)
 	cmd.WaitDelay = 10 * time.Second // on a busy machine, reading the output takes that long
-	err := cmd.Run()
+	err = cmd.Run()
+	if cmd.ProcessState != nil {
+		used = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("recognize characters: %w", context.Cause(ctx))
+		return used, fmt.Errorf("recognize characters: %w", context.Cause(ctx))
 	case errors.As(err, &exit) && !exit.Exited():
-		return fmt.Errorf("%w: tesseract was terminated: %w", ErrBroken, exit)
+		return used, fmt.Errorf("%w: tesseract was terminated: %w", ErrBroken, exit)
 	case err != nil:
 		// The image is valid, so tesseract does not work or has too little memory.
 		message := strings.TrimSpace(stderr.String())
-		return fmt.Errorf("%w: tesseract failed: %w: %s", ErrNoText, err, message)
+		return used, fmt.Errorf("%w: tesseract failed: %w: %s", ErrNoText, err, message)
 	}
 	readTSV(stdout, text)
-	return nil
+	return used, nil
 }
 
 // encodePGM returns the image in the binary Portable Gray Map format.
@@ -183,15 +187,20 @@ func readTSV(r io.Reader, text *text) {
 	}
 }
 
-// limitedBuffer stores the first bytes that are written to it and drops the rest.
+// limitedBuffer stores the first bytes that are written to it and drops the rest, or fails if full
+// is not nil.
 type limitedBuffer struct {
 	bytes.Buffer
 	left int
+	full error
 }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	stored := p[:min(len(p), b.left)]
 	b.left -= len(stored)
 	b.Buffer.Write(stored) // the error is always nil
+	if len(stored) < len(p) {
+		return len(p), b.full
+	}
 	return len(p), nil
 }

@@ -1,41 +1,51 @@
 package extract
 
 import (
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
-	"io"
-	"unicode/utf16"
 )
 
-// maxOLEBytes is the number of bytes of a compound file that are searched.
-const maxOLEBytes = 64 << 20
+// Kinds of documents in compound files.
+var (
+	kindDoc = kind{"application/msword", formatOLE}
+	kindXLS = kind{"application/vnd.ms-excel", formatOLE}
+	kindPPT = kind{"application/vnd.ms-powerpoint", formatOLE}
+	kindMsg = kind{"application/vnd.ms-outlook", formatOLE}
+)
 
-// rejectOLE returns the reason why a compound file ([MS-CFB]) is not supported. An encrypted docx,
-// xlsx or pptx is a compound file with a stream named EncryptedPackage ([MS-OFFCRYPTO], 2.3.4.4).
-// All others are old formats. Names of streams are in UTF-16, so rejectOLE searches the file for
-// that name in UTF-16.
-func rejectOLE(r io.Reader, name string) error {
-	var streamName []byte
-	for _, unit := range utf16.Encode([]rune("EncryptedPackage")) {
-		streamName = append(streamName, byte(unit), byte(unit>>8))
-	}
-	r = io.LimitReader(r, maxOLEBytes)
-	buffer := make([]byte, 64<<10)
-	overlap := 0
-	for {
-		n, err := r.Read(buffer[overlap:])
-		if bytes.Contains(buffer[:overlap+n], streamName) {
-			return fmt.Errorf("%w: password-protected Office document", ErrEncrypted)
+// readOLE reads a document in a compound file: an old Office file or a message of Outlook. k is the
+// kind that its first bytes indicate; readOLE returns the actual kind.
+func (r *reading) readOLE(ctx context.Context, d document, k kind) (kind, error) {
+	err := r.withSource(ctx, d, func(ctx context.Context, src *source) error {
+		c, err := openCompound(ctx, src)
+		if err == nil {
+			k, err = r.readCompound(c, k)
+			r.text.incomplete = r.text.incomplete || c.cut || r.text.full()
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: detected %s", ErrUnsupported, name)
-		case err != nil:
-			return fmt.Errorf("read document: %w", err)
-		}
-		tail := min(overlap+n, len(streamName)-1)
-		copy(buffer, buffer[overlap+n-tail:overlap+n])
-		overlap = tail
+		return err
+	})
+	return k, err
+}
+
+// readCompound reads the document that the names of the streams identify. An encrypted docx, xlsx
+// or pptx is a compound file too ([MS-OFFCRYPTO], 2.3.4.4).
+func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
+	if _, ok := c.stream("EncryptedPackage"); ok {
+		return guessed, fmt.Errorf("%w: password-protected Office document", ErrEncrypted)
 	}
+	if main, ok := c.stream("WordDocument"); ok {
+		return kindDoc, c.readWord97(main, r.text)
+	}
+	for _, name := range []string{"Workbook", "Book"} {
+		if main, ok := c.stream(name); ok {
+			return kindXLS, readExcel97(c.ctx, main, r.text)
+		}
+	}
+	if main, ok := c.stream("PowerPoint Document"); ok {
+		return kindPPT, c.readPowerPoint97(main, r.text)
+	}
+	if c.find(0, msgProperties) >= 0 {
+		return kindMsg, r.readMsg(c)
+	}
+	return guessed, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
 }

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,10 +52,18 @@ type detachable struct{ io.ReadSeeker }
 
 // pdf is what was read from a PDF in addition to its text.
 type pdf struct {
-	pages   int           // number of pages that the PDF declares
-	needOCR int           // number of pages that have to be recognized
-	scans   []*image.Gray // images of the first of these pages, if they were rendered
-	files   []file        // attached files
+	pages   int    // number of pages that the PDF declares
+	needOCR int    // number of pages that have to be recognized
+	scans   []scan // the first of these pages, if they were rendered
+	files   []file // attached files
+}
+
+// scan is a page that has to be recognized. Its text belongs at an offset of the text of the
+// document.
+type scan struct {
+	index int // of the page, from 0
+	place int
+	image *image.Gray
 }
 
 // pdfOptions determines what is read from a PDF.
@@ -84,10 +93,16 @@ func readPages(
 	if found.pages <= 0 {
 		return fmt.Errorf("%w: PDF without pages", ErrBroken)
 	}
-	p := pages{instance: instance, document: document, text: text, count: min(found.pages, o.maxPages)}
+	p := pages{
+		instance: instance, document: document, text: text, count: min(found.pages, o.maxPages),
+		form: &form{instance: instance, document: document},
+	}
 	damaged, all, err := p.read()
 	if err != nil {
 		return err
+	}
+	if err := p.form.close(); err != nil {
+		return wrapPDFiumError(err)
 	}
 	if damaged == p.count {
 		return fmt.Errorf("%w: PDF of %d pages, none of which can be loaded", ErrBroken, found.pages)
@@ -106,7 +121,7 @@ func readPages(
 		// Nothing at all was found, so even pages without pictures may show something.
 		p.scans = p.scans[:0]
 		for i := range p.count {
-			p.scans = append(p.scans, i)
+			p.scans = append(p.scans, scan{index: i, place: text.b.Len()})
 		}
 	}
 	found.needOCR = len(p.scans)
@@ -123,7 +138,8 @@ type pages struct {
 	document references.FPDF_DOCUMENT
 	text     *text
 	count    int
-	scans    []int // the pages that have to be recognized
+	scans    []scan // the pages that have to be recognized
+	form     *form
 }
 
 // read reads the text of the pages. It returns the number of pages that could not be loaded. all is
@@ -135,7 +151,9 @@ func (p *pages) read() (damaged int, all bool, err error) {
 			return damaged, false, nil
 		}
 		text := newText(p.text.max - p.text.runes)
-		page := page{instance: p.instance, document: p.document, index: i, text: text}
+		page := page{
+			instance: p.instance, document: p.document, index: i, text: text, form: p.form,
+		}
 		switch err := page.read(); {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			damaged++
@@ -144,11 +162,11 @@ func (p *pages) read() (damaged int, all bool, err error) {
 			return damaged, false, wrapPDFiumError(err)
 		}
 		garbage := isGarbage(text.String())
-		if page.isScan || garbage {
-			p.scans = append(p.scans, i)
-		}
 		if !garbage {
 			p.text.join(text)
+		}
+		if page.isScan || garbage {
+			p.scans = append(p.scans, scan{index: i, place: p.text.b.Len()})
 		}
 		p.text.breakLine()
 		p.text.breakLine()
@@ -157,15 +175,15 @@ func (p *pages) read() (damaged int, all bool, err error) {
 }
 
 // render renders up to limit of the pages that have to be recognized.
-func (p *pages) render(limit int) (scans []*image.Gray, err error) {
-	for _, index := range p.scans[:min(len(p.scans), limit)] {
-		scan, err := renderPage(p.instance, p.document, index)
+func (p *pages) render(limit int) (scans []scan, err error) {
+	for _, scan := range p.scans[:min(len(p.scans), limit)] {
+		scan.image, err = renderPage(p.instance, p.document, scan.index)
 		switch {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			p.text.incomplete = true
 		case err != nil:
 			return scans, wrapPDFiumError(err)
-		case scan != nil:
+		case scan.image != nil:
 			scans = append(scans, scan)
 		}
 	}
@@ -180,6 +198,7 @@ type page struct {
 	index    int
 	text     *text
 	isScan   bool // the page has little text and a large picture
+	form     *form
 }
 
 // load loads the page, with its annotations and form fields as a part of its content. values are
@@ -261,7 +280,13 @@ func readPage(instance pdfium.Pdfium, page references.FPDF_PAGE, text *text) err
 		}
 		characters := []rune(got.Text)
 		if len(characters) != size || !slices.ContainsFunc(characters, isRightToLeft) {
-			text.write(got.Text)
+			ordered := ""
+			if size == count.Count {
+				if ordered, err = readColumns(instance, textPage, got.Text); err != nil {
+					return err
+				}
+			}
+			text.write(cmp.Or(ordered, got.Text))
 		} else if err := writeLines(instance, textPage, from, characters, text); err != nil {
 			return err
 		}

@@ -254,7 +254,7 @@ func (s *sandboxes) run(
 	inTime, notCanceled := timer.stop(), stopWatching()
 	r.usable = inTime && notCanceled && usable && s.root.Err() == nil
 	if r.timedOut = timedOut.Load(); r.timedOut && r.err != nil {
-		r.err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)
+		r.err = fmt.Errorf("%w of %s", errTimeout, s.config.Timeout)
 	}
 	return r
 }

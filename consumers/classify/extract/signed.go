@@ -30,7 +30,7 @@ func (r *reading) readSigned(d document) error {
 	if d.size > r.config.MaxBytes {
 		return fmt.Errorf("%w: signed file of %d bytes exceeds the limit", ErrUnsupported, d.size)
 	}
-	raw, err := readUpTo(d.sequential, d.size, r.config.MaxBytes)
+	raw, err := d.bytes(r.config.MaxBytes)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,15 @@ type document struct {
 	at         io.ReaderAt // nil if the reader is not an io.ReaderAt
 	size       int64       // -1 if unknown
 	skip       int64       // bytes before the document itself
+	content    []byte      // all of it if it is in memory, otherwise nil
+}
+
+// bytes returns the whole content, which is limited to maxBytes.
+func (d document) bytes(maxBytes int64) ([]byte, error) {
+	if d.content != nil && int64(len(d.content)) <= maxBytes {
+		return d.content, nil
+	}
+	return readUpTo(d.sequential, d.size, maxBytes)
 }
 
 // readSeekerAt is a file that can be read sequentially and at offsets.
@@ -53,7 +62,7 @@ func (d document) open(maxBytes int64) (*source, error) {
 		s.readSeekerAt = io.NewSectionReader(w, d.skip, s.size)
 		return s, nil
 	}
-	content, err := readUpTo(d.sequential, d.size, maxBytes)
+	content, err := d.bytes(maxBytes)
 	if err != nil {
 		return nil, err
 	}

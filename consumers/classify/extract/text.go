@@ -106,6 +106,24 @@ func (t *text) join(other *text) {
 	t.incomplete = t.incomplete || other.incomplete
 }
 
+// insert inserts pages at places, which are ascending offsets of String.
+func (t *text) insert(pages []*text, places []int) {
+	before, unprintable, truncated := t.String(), t.unprintable, t.truncated
+	*t = text{max: t.max, incomplete: t.incomplete}
+	end := func() { t.breakLine(); t.breakLine() }
+	from := 0
+	for i, page := range pages {
+		t.write(before[from:places[i]])
+		end()
+		t.join(page)
+		end()
+		unprintable += page.unprintable
+		from = places[i]
+	}
+	t.write(before[from:])
+	t.unprintable, t.truncated = unprintable, t.truncated || truncated
+}
+
 type runeClass int
 
 const (

@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"slices"
 
 	"golang.org/x/image/draw"
 )
@@ -15,15 +16,20 @@ import (
 // Tags and values of TIFF 6.0.
 const (
 	tagWidth, tagLength             = 256, 257
+	tagBits, tagSamples             = 258, 277
 	tagCompression, tagPhotometric  = 259, 262
+	tagFillOrder, tagPlanar         = 266, 284
 	tagStripOffsets, tagStripCounts = 273, 279
 	tagRowsPerStrip                 = 278
+	tagPredictor, tagColorMap       = 317, 320
 	tagTileWidth, tagTileLength     = 322, 323
 	tagTileOffsets, tagTileCounts   = 324, 325
 	tagJPEGTables                   = 347
+	tagJPEGFile, tagJPEGFileLength  = 513, 514
+	tagSubsampling                  = 530
 
-	compressionJPEG = 7
-	photometricRGB  = 2
+	compressionOldJPEG, compressionJPEG = 6, 7
+	photometricRGB                      = 2
 
 	// maxTIFFPages is the number of pages of a TIFF that are counted.
 	maxTIFFPages = 10_000
@@ -132,14 +138,22 @@ func (d tiffDirectory) value(tag, index int) int {
 	}
 }
 
-// isJPEG reports whether the page is compressed by JPEG, which x/image/tiff does not read.
-func (d tiffDirectory) isJPEG() bool { return d.value(tagCompression, 0) == compressionJPEG }
-
-// decodeJPEG decodes a page that is compressed by JPEG (TIFF Technical Note 2): each strip or tile
-// is an image, and the tables that they share are in a field of their own. Strips that cannot be
-// decoded stay white.
-func (d tiffDirectory) decodeJPEG(ctx context.Context, content []byte) (*image.Gray, error) {
-	width, height := d.value(tagWidth, 0), d.value(tagLength, 0)
+// decode decodes a page to gray. Strips and tiles that cannot be decoded stay white; whole is false
+// if there are any.
+func (d tiffDirectory) decode(
+	ctx context.Context, content []byte,
+) (_ *image.Gray, whole bool, err error) {
+	if !d.isReadable() {
+		return nil, false, fmt.Errorf("%w: TIFF with an unknown compression", ErrUnsupported)
+	}
+	width, height := d.size()
+	decodeCell := d.decodeSamples
+	switch d.value(tagCompression, 0) {
+	case compressionOldJPEG:
+		return d.decodeOldJPEG(ctx, content)
+	case compressionJPEG:
+		decodeCell = d.decodeStrip
+	}
 	cellWidth, cellHeight := width, d.value(tagRowsPerStrip, 0)
 	offsets, counts := tagStripOffsets, tagStripCounts
 	if d.count(tagTileOffsets) > 0 {
@@ -149,22 +163,22 @@ func (d tiffDirectory) decodeJPEG(ctx context.Context, content []byte) (*image.G
 	if cellHeight <= 0 || cellHeight > height && offsets == tagStripOffsets {
 		cellHeight = height
 	}
-	if cellWidth <= 0 {
-		return nil, errDamagedImage
+	const margin = 4 << 20 // pixels by which a tile may exceed the page
+	if cellWidth <= 0 || cellHeight <= 0 || cellWidth*cellHeight > width*height+margin {
+		return nil, false, errDamagedImage
 	}
 	page := newWhite(width, height)
-	decoded, columns := 0, (width+cellWidth-1)/cellWidth
-	for i := range d.count(offsets) {
-		corner := image.Pt(i%columns*cellWidth, i/columns*cellHeight)
-		from := d.value(offsets, i)
+	columns := (width + cellWidth - 1) / cellWidth
+	cells := columns * ((height + cellHeight - 1) / cellHeight)
+	first := d.plane() * cells
+	decoded := 0
+	for i := range min(cells, d.count(offsets)-first) {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("decode image: %w", context.Cause(ctx))
+			return nil, false, fmt.Errorf("decode image: %w", context.Cause(ctx))
 		}
-		if corner.Y >= height || from > len(content) {
-			break
-		}
-		strip := content[from:min(len(content), from+d.value(counts, i))]
-		cell := d.decodeStrip(ctx, strip, image.Pt(cellWidth, cellHeight))
+		corner := image.Pt(i%columns*cellWidth, i/columns*cellHeight)
+		strip := span(content, d.value(offsets, first+i), d.value(counts, first+i))
+		cell := decodeCell(ctx, strip, image.Pt(cellWidth, min(cellHeight, height-corner.Y)))
 		if cell == nil {
 			continue
 		}
@@ -172,13 +186,35 @@ func (d tiffDirectory) decodeJPEG(ctx context.Context, content []byte) (*image.G
 		draw.Draw(page, cell.Bounds().Add(corner), cell, cell.Bounds().Min, draw.Src)
 	}
 	if decoded == 0 {
-		return nil, errDamagedImage
+		return nil, false, errDamagedImage
 	}
-	return page, nil
+	return page, decoded == cells, nil
 }
 
-// decodeStrip decodes a strip or tile that is compressed by JPEG. It returns nil if the strip is
-// damaged, or larger than size, for which memory was reserved.
+// decodeOldJPEG decodes a page that is compressed by JPEG in the way of TIFF 6.0, section 22, if it
+// contains a whole file.
+func (d tiffDirectory) decodeOldJPEG(
+	ctx context.Context, content []byte,
+) (_ *image.Gray, whole bool, err error) {
+	file := span(content, d.value(tagJPEGFile, 0), len(content))
+	if n := d.value(tagJPEGFileLength, 0); n > 0 {
+		file = span(file, 0, n)
+	}
+	strips := span(content, d.value(tagStripOffsets, 0), len(content))
+	size := image.Pt(d.value(tagWidth, 0), d.value(tagLength, 0))
+	for _, jpeg := range [][]byte{file, slices.Concat(file, strips)} {
+		if page := d.decodeStrip(ctx, jpeg, size); page != nil {
+			gray := newWhite(size.X, size.Y)
+			draw.Draw(gray, gray.Rect, page, page.Bounds().Min, draw.Src)
+			return gray, true, nil
+		}
+	}
+	return nil, false, fmt.Errorf("%w: TIFF with JPEG compression of version 6", ErrUnsupported)
+}
+
+// decodeStrip decodes a strip or tile that is compressed by JPEG (TIFF Technical Note 2), which is
+// an image; the tables that all of them share are in a field of their own. It returns nil if the
+// strip is damaged, or larger than size, for which memory was reserved.
 func (d tiffDirectory) decodeStrip(
 	ctx context.Context, strip []byte, size image.Point,
 ) image.Image {

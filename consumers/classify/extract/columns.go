@@ -1,0 +1,162 @@
+package extract
+
+import (
+	"strings"
+
+	"github.com/klippa-app/go-pdfium"
+	"github.com/klippa-app/go-pdfium/references"
+	"github.com/klippa-app/go-pdfium/requests"
+)
+
+const (
+	// minColumnRows is the number of lines that have to be divided at the same place, and
+	// minColumnWidth the mean width of both parts, in points, for them to be columns of text. The
+	// parts of a table are narrower.
+	minColumnRows  = 5
+	minColumnWidth = 100
+	// minGutter is the smallest gap between columns, in points.
+	minGutter = 8
+	// maxBoxes is the number of pieces of text of a page that are considered.
+	maxBoxes = 1000
+)
+
+// box is a piece of text on a page, in points from the lower left corner.
+type box struct{ left, bottom, right, top float64 }
+
+// follows reports whether b continues the line of a.
+func (b box) follows(a box) bool {
+	overlap := min(a.top, b.top) - max(a.bottom, b.bottom)
+	return overlap*2 > min(a.top-a.bottom, b.top-b.bottom) && b.left >= a.left
+}
+
+func (b box) union(a box) box {
+	return box{
+		min(a.left, b.left), min(a.bottom, b.bottom), max(a.right, b.right), max(a.top, b.top),
+	}
+}
+
+// columnLines returns the parts of the lines of a page in reading order if the page draws two
+// columns line by line across both, and nil otherwise. boxes are in the order in which they are
+// drawn.
+func columnLines(boxes []box) (parts []box) {
+	rows := boxRows(boxes)
+	found := false
+	for len(rows) > 0 {
+		n := columnRun(rows)
+		if n == 0 {
+			parts, rows = append(parts, rows[0]...), rows[1:]
+			continue
+		}
+		found = true
+		var right []box
+		middle := gutter(rows[:n])
+		for _, row := range rows[:n] {
+			for _, b := range row {
+				if b.left < middle {
+					parts = append(parts, b)
+				} else {
+					right = append(right, b)
+				}
+			}
+		}
+		parts, rows = append(parts, right...), rows[n:]
+	}
+	if !found {
+		return nil
+	}
+	return parts
+}
+
+// boxRows joins the boxes of each line unless there is a gap between them.
+func boxRows(boxes []box) (rows [][]box) {
+	for _, b := range boxes {
+		last := len(rows) - 1
+		if last < 0 || !b.follows(rows[last][len(rows[last])-1]) {
+			rows = append(rows, []box{b})
+			continue
+		}
+		row := rows[last]
+		if before := row[len(row)-1]; b.left-before.right < minGutter {
+			row[len(row)-1] = before.union(b)
+		} else {
+			rows[last] = append(row, b)
+		}
+	}
+	return rows
+}
+
+// gutter returns the left end of the right column.
+func gutter(rows [][]box) float64 {
+	middle := 0.0
+	for _, row := range rows {
+		if len(row) == 2 && (middle == 0 || row[1].left < middle) {
+			middle = row[1].left
+		}
+	}
+	return middle
+}
+
+// columnRun returns the number of rows, from the first one, that are the lines of two columns, or
+// 0. Lines at the end of a paragraph may be only in one of them.
+func columnRun(rows [][]box) int {
+	if len(rows[0]) != 2 {
+		return 0
+	}
+	left, right := rows[0][0].right, rows[0][1].left // the gap that all lines have in common
+	pairs, end := 0, 0
+	var widths [2]float64
+	for i, row := range rows {
+		if len(row) == 1 && (row[0].right <= right-minGutter || row[0].left >= left+minGutter) {
+			continue
+		}
+		if len(row) != 2 || min(right, row[1].left)-max(left, row[0].right) < minGutter {
+			break
+		}
+		left, right = max(left, row[0].right), min(right, row[1].left)
+		widths[0] += row[0].right - row[0].left
+		widths[1] += row[1].right - row[1].left
+		pairs, end = pairs+1, i+1
+	}
+	least := minColumnWidth * float64(pairs)
+	if pairs < minColumnRows || widths[0] < least || widths[1] < least ||
+		widths[0] > 2*widths[1] || widths[1] > 2*widths[0] {
+		return 0
+	}
+	return end
+}
+
+// readColumns returns the text of a page column by column, or "" if the page does not draw columns
+// line by line. text is the text in the order in which it is drawn.
+func readColumns(
+	instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, text string,
+) (string, error) {
+	count, err := instance.FPDFText_CountRects(
+		&requests.FPDFText_CountRects{TextPage: page, Count: -1})
+	lines := strings.Count(text, "\n") + 1
+	if err != nil || count.Count > maxBoxes || 2*count.Count < 3*lines || lines < minColumnRows {
+		return "", err
+	}
+	boxes := make([]box, count.Count)
+	for i := range boxes {
+		got, err := instance.FPDFText_GetRect(&requests.FPDFText_GetRect{TextPage: page, Index: i})
+		if err != nil {
+			return "", err
+		}
+		boxes[i] = box{got.Left, got.Bottom, got.Right, got.Top}
+	}
+	var b strings.Builder
+	for _, part := range columnLines(boxes) {
+		// The lines above and below reach into the box.
+		third := (part.top - part.bottom) / 3
+		got, err := instance.FPDFText_GetBoundedText(&requests.FPDFText_GetBoundedText{
+			TextPage: page, Left: part.left, Right: part.right,
+			Bottom: part.bottom + third, Top: part.top - third,
+		})
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(got.Text)
+		b.WriteString("\n")
+	}
+	return b.String(), nil
+}

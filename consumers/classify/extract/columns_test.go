@@ -1,0 +1,55 @@
+package extract
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A page whose lines go across two columns is read column by column. A table is not.
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	draw := func(rows ...[]string) []byte {
+		var b strings.Builder
+		b.WriteString("BT /F1 11 Tf\n")
+		for y, row := range rows {
+			for x, s := range row {
+				if s != "" {
+					fmt.Fprintf(&b, "1 0 0 1 %d %d Tm (%s) Tj\n", 50+270*x, 720-14*y, s)
+				}
+			}
+		}
+		return newPDF().pages("", "", []byte(b.String()+"ET\n"))
+	}
+	left, right := [][]string{{"The title of the page"}}, []string(nil)
+	want := "The title of the page\n"
+	for i := range 8 {
+		l := fmt.Sprintf("left line %d about the lease of a flat", i)
+		r := fmt.Sprintf("right line %d about the rent of it", i)
+		left = append(left, []string{l, r})
+		want += l + "\n"
+		right = append(right, r)
+	}
+	prose := append(left, []string{"", "the last line of the right column"}, []string{"A footer"})
+	prose[4] = []string{prose[4][0]} // the end of a paragraph in the right column
+	right = append(append(right[:3], right[4:]...), "the last line of the right column")
+	want += strings.Join(right, "\n") + "\nA footer"
+	table := [][]string{}
+	inRows := []string{}
+	for i := range 8 {
+		row := []string{fmt.Sprintf("Position %d of the invoice from May", i), fmt.Sprintf("%d.00", i)}
+		table, inRows = append(table, row), append(inRows, strings.Join(row, " "))
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		want    string
+	}{
+		"two columns": {draw(prose...), want},
+		"table":       {draw(table...), strings.Join(inRows, "\n")},
+	} {
+		got, err := extractBytes(shared(t), c.content)
+		if err != nil || got.Text != c.want {
+			t.Errorf("%s: got %q, %v, want %q", name, got.Text, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package extract
+
+import (
+	"github.com/klippa-app/go-pdfium"
+	"github.com/klippa-app/go-pdfium/enums"
+	"github.com/klippa-app/go-pdfium/references"
+	"github.com/klippa-app/go-pdfium/requests"
+	"github.com/klippa-app/go-pdfium/structs"
+)
+
+// form reads the values of form fields that are not in a field's own dictionary but in that of its
+// parent (ISO 32000-1, 12.7.3). PDFium reads the whole form for that, so it is opened only when a
+// field needs it.
+type form struct {
+	instance pdfium.Pdfium
+	document references.FPDF_DOCUMENT
+	handle   references.FPDF_FORMHANDLE
+	opened   bool
+}
+
+// open opens the form. If there is none, the handle stays empty.
+func (f *form) open() {
+	if f.opened {
+		return
+	}
+	f.opened = true
+	opened, err := f.instance.FPDFDOC_InitFormFillEnvironment(
+		&requests.FPDFDOC_InitFormFillEnvironment{Document: f.document, FormFillInfo: passiveForm})
+	if err == nil {
+		f.handle = opened.FormHandle
+	}
+}
+
+// close closes the form. It must be called before the document is closed.
+func (f *form) close() error {
+	if f.handle == "" {
+		return nil
+	}
+	_, err := f.instance.FPDFDOC_ExitFormFillEnvironment(
+		&requests.FPDFDOC_ExitFormFillEnvironment{FormHandle: f.handle})
+	f.handle = ""
+	return err
+}
+
+// isText reports whether a field is for text or has a choice.
+func (f *form) isText(annotation references.FPDF_ANNOTATION) bool {
+	f.open()
+	if f.handle == "" {
+		return false
+	}
+	kind, err := f.instance.FPDFAnnot_GetFormFieldType(
+		&requests.FPDFAnnot_GetFormFieldType{FormHandle: f.handle, Annotation: annotation})
+	if err != nil {
+		return false // not a field of the form
+	}
+	switch kind.FormFieldType {
+	case enums.FPDF_FORMFIELD_TYPE_TEXTFIELD, enums.FPDF_FORMFIELD_TYPE_COMBOBOX,
+		enums.FPDF_FORMFIELD_TYPE_LISTBOX:
+		return true
+	}
+	return false
+}
+
+// value returns the value of a field for text or with a choice, or "".
+func (f *form) value(annotation references.FPDF_ANNOTATION) string {
+	if !f.isText(annotation) {
+		return ""
+	}
+	got, err := f.instance.FPDFAnnot_GetFormFieldValue(
+		&requests.FPDFAnnot_GetFormFieldValue{FormHandle: f.handle, Annotation: annotation})
+	if err != nil {
+		return ""
+	}
+	return got.FormFieldValue
+}
+
+// passiveForm answers nothing that a form asks for. PDFium asks only while a person fills it in.
+var passiveForm = structs.FPDF_FORMFILLINFO{
+	FFI_Invalidate:   func(references.FPDF_PAGE, float64, float64, float64, float64) {},
+	FFI_SetCursor:    func(enums.FXCT) {},
+	FFI_SetTimer:     func(int, func(int)) int { return 0 },
+	FFI_KillTimer:    func(int) {},
+	FFI_GetLocalTime: func() structs.FPDF_SYSTEMTIME { return structs.FPDF_SYSTEMTIME{} },
+	FFI_GetPage: func(references.FPDF_DOCUMENT, int) *references.FPDF_PAGE {
+		return nil
+	},
+	FFI_GetRotation: func(references.FPDF_PAGE) enums.FPDF_PAGE_ROTATION {
+		return enums.FPDF_PAGE_ROTATION_NONE
+	},
+	FFI_ExecuteNamedAction: func(string) {},
+}

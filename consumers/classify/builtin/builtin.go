@@ -36,23 +36,25 @@ func New() (*Classifier, error) {
 }
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
-// each with a confidence of at least MinConfidence. It never suggests new topics. Equal requests
-// have equal answers, regardless of the order of their topics. The only error is that of ctx: after
-// ctx is canceled, Classify returns within milliseconds.
+// each with a confidence of at least MinConfidence and with its evidence. It never suggests new
+// topics. Equal requests have equal answers, regardless of the order of their topics. The only
+// error is that of ctx: after ctx is canceled, Classify returns within milliseconds.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
 	document := c.lexicon.read(req.Filename, req.Text)
-	choices, err := c.rank(ctx, document, req.Topics)
+	all, err := c.rank(ctx, document, req.Topics)
 	if err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
-	for i, choice := range choices {
-		if choice.Confidence < MinConfidence || i == maxChoices {
-			choices = choices[:i]
+	var choices []ai.Choice
+	for _, r := range all[:min(len(all), maxChoices)] {
+		if r.Confidence < MinConfidence {
 			break
 		}
+		c.addEvidence(&r, document, req.Topics[r.topic])
+		choices = append(choices, r.Choice)
 	}
 	return ai.Answer{
 		Choices: choices, Example: document.example(), Provider: Provider, Model: Model,
@@ -63,17 +65,27 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 // Unlike Classify, it also returns those with a confidence below MinConfidence.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	// Without a deadline there is no error.
-	choices, _ := c.rank(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	all, _ := c.rank(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	choices := make([]ai.Choice, len(all))
+	for i, r := range all {
+		choices[i] = r.Choice
+	}
 	return choices
 }
 
+// ranked is a topic of a request with its features.
+type ranked struct {
+	ai.Choice
+	topic    int // the index of the topic
+	features *Features
+	total    float64
+}
+
+// rank returns the topics in descending order of confidence, without topics that have the ID of a
+// better one. The only error is that of ctx.
 func (c *Classifier) rank(
 	ctx context.Context, document *document, topics []ai.Topic,
-) ([]ai.Choice, error) {
-	type ranked struct {
-		ai.Choice
-		total float64
-	}
+) ([]ranked, error) {
 	features, err := c.features(ctx, document, topics)
 	if err != nil {
 		return nil, err
@@ -81,7 +93,8 @@ func (c *Classifier) rank(
 	all := make([]ranked, len(topics))
 	best, second := math.Inf(-1), math.Inf(-1) // totals
 	for i := range features {
-		all[i] = ranked{Choice: ai.Choice{TopicID: topics[i].ID}, total: features[i].total()}
+		f := &features[i]
+		all[i] = ranked{ai.Choice{TopicID: topics[i].ID}, i, f, f.total()}
 		if total := all[i].total; total > best {
 			best, second = total, best
 		} else {
@@ -93,7 +106,7 @@ func (c *Classifier) rank(
 		if all[i].total == best {
 			other = second
 		}
-		all[i].Confidence = confidence(&features[i], all[i].total-max(other, 0))
+		all[i].Confidence = confidence(all[i].features, all[i].total-max(other, 0))
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -107,15 +120,12 @@ func (c *Classifier) rank(
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}
-	choices := make([]ai.Choice, 0, len(all))
 	seen := make(map[string]bool, len(all))
-	for _, r := range all {
-		if !seen[r.TopicID] {
-			seen[r.TopicID] = true
-			choices = append(choices, r.Choice)
-		}
-	}
-	return choices, nil
+	return slices.DeleteFunc(all, func(r ranked) bool {
+		double := seen[r.TopicID]
+		seen[r.TopicID] = true
+		return double
+	}), nil
 }
 
 // Features returns the features of each topic of the request, in the order of the topics. bench/fit

@@ -44,12 +44,14 @@ type document struct {
 
 // distinctiveWord is a word that helps to distinguish the document from others.
 type distinctiveWord struct {
+	text   string
 	weight float64
 	vector []float32 // of length 1
 }
 
 // occurrences are the occurrences of one stem.
 type occurrences struct {
+	text  string  // the form that occurs first
 	count float64 // weighted by position
 	// positions are the indexes in the document's sequence, in ascending order.
 	positions []int
@@ -59,6 +61,7 @@ type occurrences struct {
 
 // form is one spelling of a stem.
 type form struct {
+	text string
 	word
 	*occurrences
 	count float64
@@ -77,9 +80,9 @@ func (l *lexicon) read(filename, text string) *document {
 		f, ok := forms[string(token)]
 		if !ok {
 			text := string(token)
-			f = &form{word: l.word(text)}
+			f = &form{text: text, word: l.word(text)}
 			if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
-				f.occurrences = &occurrences{idf: f.word.idf}
+				f.occurrences = &occurrences{text: text, idf: f.word.idf}
 				d.stems[f.stem] = f.occurrences
 			}
 			f.occurrences.idf = min(f.occurrences.idf, f.word.idf)
@@ -139,7 +142,8 @@ func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	for _, f := range forms {
 		if f.word.vector >= 0 {
 			w := distinctiveWord{
-				weight: quotient(weight(f), total), vector: make([]float32, l.table.Dims()),
+				text: f.text, weight: quotient(weight(f), total),
+				vector: make([]float32, l.table.Dims()),
 			}
 			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
 			words = append(words, w)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +19,9 @@ import (
 // topic is right for a document, two for two documents joined into one, and none if the right topic
 // was removed from the topics.
 type ranking struct {
+	// plain means that the document was read without word vectors, like one of a language that has
+	// none.
+	plain    bool
 	features []builtin.Features
 	right    []bool
 	weight   float64
@@ -48,30 +50,34 @@ var modes = []mode{
 // for a minority of the documents.
 const ownTopicInterval = 5
 
-// rank returns the rankings of each document of the set: one of the document with all topics, one
-// without the document's own topic, and one of the document joined with a document of another
-// topic. The examples of a topic never include the ranked documents. Each ranking has the weight
-// 1/n, where n is the number of the set's documents.
-func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
+// maxRanked is the number of documents of a set that are ranked. All of them can be examples.
+const maxRanked = 300
+
+// rank returns the rankings of up to maxRanked documents of the set, evenly spread over it: one of
+// the document with all topics, one without the document's own topic, and one of the document joined
+// with a document of another topic. The examples of a topic never include the ranked documents. Each
+// ranking has the weight 1/n, where n is the number of the ranked documents.
+func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
 	}
 	examples := make([][]byte, len(set.Documents))
 	for i, d := range set.Documents {
-		answer, err := c.Classify(ctx, ai.Request{Text: d.Text})
-		if err != nil {
-			return nil, err
-		}
-		examples[i] = answer.Example
+		examples[i] = c.Example(ai.Request{Text: d.Text}, plain)
 	}
 	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
-	weight := 1 / float64(len(set.Documents))
+	step := (len(set.Documents) + maxRanked - 1) / maxRanked
+	weight := float64(step) / float64(len(set.Documents))
 	var rankings []ranking
-	for i, d := range set.Documents {
+	for i := 0; i < len(set.Documents); i += step {
+		d := set.Documents[i]
 		other := random.IntN(len(set.Documents))
 		topics := topicsWithExamples(set, examples, m, i, other)
 		add := func(text string, topics []ai.Topic, right ...string) {
-			r := ranking{features: c.Features(ai.Request{Text: text, Topics: topics}), weight: weight}
+			r := ranking{
+				plain:    plain,
+				features: c.Features(ai.Request{Text: text, Topics: topics}, plain), weight: weight,
+			}
 			for _, t := range topics {
 				r.right = append(r.right, slices.Contains(right, t.ID))
 			}
@@ -86,7 +92,7 @@ func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]r
 			add(start(d.Text)+"\n"+start(o.Text), topics, d.Topic, o.Topic)
 		}
 	}
-	return rankings, nil
+	return rankings
 }
 
 const (
@@ -104,9 +110,7 @@ const (
 // name of the new topic is not related to its documents. The next document of the series belongs to
 // the new topic, and documents outside the series belong to their own topics. Each series consists
 // of the passages of one document that is long enough.
-func rankSeries(
-	ctx context.Context, c *builtin.Classifier, set sets.Set,
-) (rankings []ranking, err error) {
+func rankSeries(c *builtin.Classifier, set sets.Set, plain bool) (rankings []ranking) {
 	passages := make([][]string, len(set.Documents))
 	for i, d := range set.Documents {
 		for words := range slices.Chunk(strings.Fields(d.Text), passageWords) {
@@ -119,16 +123,13 @@ func rankSeries(
 		}
 		newTopic := ai.Topic{ID: "new", Name: "Folder"}
 		for _, passage := range passages[i][:seriesExamples] {
-			answer, err := c.Classify(ctx, ai.Request{Text: passage})
-			if err != nil {
-				return nil, err
-			}
-			newTopic.Examples = append(newTopic.Examples, answer.Example)
+			newTopic.Examples = append(newTopic.Examples, c.Example(ai.Request{Text: passage}, plain))
 		}
 		topics := append(slices.Clone(set.Topics), newTopic)
 		add := func(passage, right string) {
 			r := ranking{
-				features: c.Features(ai.Request{Text: passage, Topics: topics}),
+				plain:    plain,
+				features: c.Features(ai.Request{Text: passage, Topics: topics}, plain),
 				weight:   seriesWeight / float64(len(set.Documents)),
 			}
 			for _, t := range topics {
@@ -143,7 +144,7 @@ func rankSeries(
 			}
 		}
 	}
-	return rankings, nil
+	return rankings
 }
 
 // nextDocument returns the index of the next document after i that has the same topic if same is
@@ -162,11 +163,14 @@ func nextDocument(set sets.Set, i int, same bool) int {
 // rankForeign returns the rankings of the documents of a set with topics that fit none of them: one
 // with all that is known about the topics and one with the topics' names only. Each ranking has the
 // same weight as in rank.
-func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankings []ranking) {
+func rankForeign(
+	c *builtin.Classifier, set sets.Set, topics []ai.Topic, plain bool,
+) (rankings []ranking) {
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			rankings = append(rankings, ranking{
-				features: c.Features(ai.Request{Text: d.Text, Topics: topics}),
+				plain:    plain,
+				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, plain),
 				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
 			})
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"intray/consumers/classify/builtin/vectors"
@@ -15,13 +14,14 @@ import (
 // may be classified into other topics must also change Model.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-4"
+	Model    = "bm25-sg100d-5"
 )
 
 // Classifier classifies documents into topics. It is safe for concurrent use.
 type Classifier struct {
 	lexicon  *lexicon
 	profiles *profileCache
+	models   *modelCache
 }
 
 // New opens the tables that are embedded in the binary, which takes milliseconds. It fails only if
@@ -31,8 +31,8 @@ func New() (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open builtin classifier: %w", err)
 	}
-	l := &lexicon{table: table}
-	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
+	l := newLexicon(table)
+	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile), models: newModelCache()}, nil
 }
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
@@ -63,7 +63,8 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 // Unlike Classify, it also returns those with a confidence below MinConfidence.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	// Without a deadline there is no error.
-	choices, _ := c.rank(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	document := c.lexicon.read(req.Filename, req.Text)
+	choices, _ := c.rank(context.Background(), document, req.Topics)
 	return choices
 }
 
@@ -78,22 +79,15 @@ func (c *Classifier) rank(
 	if err != nil {
 		return nil, err
 	}
-	all := make([]ranked, len(topics))
-	best, second := math.Inf(-1), math.Inf(-1) // totals
+	all, weights := make([]ranked, len(topics)), document.weights()
+	totals := make([]float64, len(topics))
 	for i := range features {
-		all[i] = ranked{Choice: ai.Choice{TopicID: topics[i].ID}, total: features[i].total()}
-		if total := all[i].total; total > best {
-			best, second = total, best
-		} else {
-			second = max(second, total)
-		}
+		totals[i] = features[i].total(weights)
 	}
-	for i := range all {
-		other := best
-		if all[i].total == best {
-			other = second
-		}
-		all[i].Confidence = confidence(&features[i], all[i].total-max(other, 0))
+	for i, lead := range Leads(totals) {
+		all[i] = ranked{total: totals[i], Choice: ai.Choice{
+			TopicID: topics[i].ID, Confidence: weights.probability(&features[i], lead),
+		}}
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -118,12 +112,23 @@ func (c *Classifier) rank(
 	return choices, nil
 }
 
-// Features returns the features of each topic of the request, in the order of the topics. bench/fit
-// fits the weights to them.
-func (c *Classifier) Features(req ai.Request) []Features {
-	features, _ := c.features(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+// Features returns the features of each topic of the request, in the order of the topics. If plain
+// is set, an English text is read like one of a language without word vectors. bench/fit fits the
+// weights to the features.
+func (c *Classifier) Features(req ai.Request, plain bool) []Features {
+	document := c.lexicon.readAs(req.Filename, req.Text, plain)
+	features, _ := c.features(context.Background(), document, req.Topics)
 	return features
 }
+
+// Example returns the example of the request's document, which is read as in Features.
+func (c *Classifier) Example(req ai.Request, plain bool) []byte {
+	return c.lexicon.readAs(req.Filename, req.Text, plain).example()
+}
+
+// ReadsPlain reports whether the text is read without word vectors, because it has none or because
+// it is not English.
+func (c *Classifier) ReadsPlain(text string) bool { return c.lexicon.read("", text).plain }
 
 // Direction returns the direction of the request's text, a vector of length 1. bench/fit computes
 // the background direction from it.
@@ -136,7 +141,7 @@ func (c *Classifier) Direction(req ai.Request) []float32 {
 func (c *Classifier) features(
 	ctx context.Context, document *document, topics []ai.Topic,
 ) ([]Features, error) {
-	trained, err := train(ctx, topics, c.lexicon.table.Dims())
+	trained, err := c.models.train(ctx, topics, c.lexicon.table.Dims())
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +150,7 @@ func (c *Classifier) features(
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		all[i] = document.features(c.profiles.profile(t), trained.background)
+		all[i] = document.features(c.profiles.profile(t, document.reading), trained.background)
 	}
 	return all, trained.compare(ctx, document, all)
 }

@@ -14,7 +14,7 @@ func testLexicon(t *testing.T) *lexicon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lexicon{table: table}
+	return newLexicon(table)
 }
 
 func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
@@ -42,7 +42,7 @@ func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
 func TestLongPhraseCountsByItsWords(t *testing.T) {
 	l := testLexicon(t)
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
-	p := l.profile(ai.Topic{Keywords: []string{keyword}})
+	p := l.profile(ai.Topic{Keywords: []string{keyword}}, reading{})
 	none := make([]float32, l.table.Dims())
 	score := func(text string) float64 { return l.read("", text).features(p, none)[Lexical] }
 	if all, two := score(keyword), score("excess premium"); all <= two || two == 0 {
@@ -62,7 +62,7 @@ func TestTermsOfATopicAreLimited(t *testing.T) {
 		topic.Keywords = append(topic.Keywords, keyword)
 	}
 	// The last keyword may exceed the limit by its phrase.
-	got := len(testLexicon(t).profile(topic).terms)
+	got := len(testLexicon(t).profile(topic, reading{}).terms)
 	if got < maxTerms || got > maxTerms+1 {
 		t.Errorf("got %d terms, want %d or %d", got, maxTerms, maxTerms+1)
 	}

@@ -39,13 +39,20 @@ type exampleModel struct {
 	// bucketWeights are the weights of the buckets, from 1 for a bucket in no example to nearly 0
 	// for one in every example.
 	bucketWeights []float32
+	// regression distinguishes the topics by all terms together. It is nil without examples, and if
+	// there are too many.
+	regression *regression
 }
 
 // topicModel is the part of an exampleModel for one topic.
 type topicModel struct {
+	id   string
 	bags []bag
-	// direction distinguishes the topic from the others. It is nil without examples.
+	// examples are needed only for training.
+	examples []parsedExample
+	// direction distinguishes the topic from the others. It is nil if no example has a vector.
 	direction []float32
+	directed  int // the number of examples that have a vector
 	// training is the training weight: 0 without examples, nearly 1 with many.
 	training float64
 }
@@ -57,23 +64,31 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 	for i, x := range background[:min(dims, len(background))] {
 		m.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
-	squares, vector := make([]float32, dims), make([]float32, dims)
+	squares, withVectors := make([]float32, dims), 0
 	for i, t := range topics {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		topic := &m.topics[i]
+		topic.id = t.ID
 		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
-			b, ok := parseExample(example, vector)
+			e, ok := parseExample(example, dims)
 			if !ok {
 				continue
 			}
-			if topic.bags = append(topic.bags, b); topic.direction == nil {
+			topic.bags = append(topic.bags, e.bag)
+			topic.examples = append(topic.examples, e)
+			if e.vector == nil {
+				continue
+			}
+			if topic.direction == nil {
 				topic.direction = make([]float32, dims)
 			}
-			add(topic.direction, vector, 1)
-			add(m.background, vector, 1)
-			for j, x := range vector {
+			withVectors++
+			topic.directed++
+			add(topic.direction, e.vector, 1)
+			add(m.background, e.vector, 1)
+			for j, x := range e.vector {
 				squares[j] += x * x
 			}
 		}
@@ -81,10 +96,14 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 		m.examples += n
 		topic.training = float64(n) / float64(n+halfTraining)
 	}
-	scale(m.background, 1/float32(m.examples+backgroundExamples))
+	scale(m.background, 1/float32(withVectors+backgroundExamples))
 	if m.examples > 0 {
 		m.discriminate(squares)
 		m.weighBuckets()
+		m.regression = m.regress()
+		for i := range m.topics {
+			m.topics[i].examples = nil
+		}
 	}
 	return m, nil
 }
@@ -101,7 +120,7 @@ func (m *exampleModel) discriminate(squares []float32) {
 		if t.direction == nil {
 			continue
 		}
-		n := float32(len(t.bags))
+		n := float32(t.directed)
 		for j, sum := range t.direction {
 			squares[j] -= sum * sum / n // leaves the variance within topics
 		}
@@ -151,6 +170,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 	}
 	query, sum := make([]float32, buckets), make([]float32, buckets)
 	norm := m.spread(d.bag, query)
+	scores := m.regression.scores(m, d)
 	var trained, stems, neighbors float64
 	for i, t := range m.topics {
 		if err := ctx.Err(); err != nil {
@@ -161,7 +181,12 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		}
 		f := &all[i]
 		f[Training] = t.training
-		f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
+		if scores != nil {
+			f[Regression] = t.training * scores[i]
+		}
+		if !d.plain && t.direction != nil {
+			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
+		}
 		var nearest [nearestExamples]float64
 		for _, b := range t.bags {
 			similarity := m.similarity(b, query, norm, sum)

@@ -2,24 +2,26 @@
 
 package builtin
 
-// totalWeights are the coefficients of a conditional logit, which ranks the topics.
-// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic
-// regression, which estimates the probability that a topic is right: confidenceWeights of the
-// features, weightLead of the amount by which its total exceeds the largest of the others, and
-// weightBehind of the amount by which it falls short of it.
-var (
-	totalWeights = Features{
+var vectorWeights = weightSet{
+	total: Features{
 		3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945,
-		15.097, 36.853, 2.48, -7.387, 51.441,
-	}
-	confidenceWeights = Features{
+		15.097, 36.853, 0, 2.48, -7.387, 51.441,
+	},
+	confidence: Features{
 		2.53, 4.108, -0.56, -3.031, -1.611, 10.667, -3.595, 3.512, 3.62, -0.531,
-		21.722, -17.13, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352,
-	}
-)
+		21.722, -17.13, 0, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352,
+	},
+	constant: -3.655, lead: 0.416, behind: 0.230,
+}
 
-const (
-	weightConstant = -3.655
-	weightLead     = 0.416
-	weightBehind   = 0.230
-)
+var plainWeights = weightSet{
+	total: Features{
+		3.244, 0, 0, 0, -3.387, 0, 0, 0, 4.883, 0,
+		15.097, 36.853, 0, 2.48, -7.387, 51.441,
+	},
+	confidence: Features{
+		2.53, 0, 0, 0, -1.611, 0, 0, 0, 3.62, 0,
+		21.722, -17.13, 0, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352,
+	},
+	constant: -3.655, lead: 0.416, behind: 0.230,
+}

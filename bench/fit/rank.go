@@ -53,10 +53,14 @@ const ownTopicInterval = 5
 // maxRanked is the number of documents of a set that are ranked. All of them can be examples.
 const maxRanked = 300
 
+// folds is the number of folds of a set. The fold of a document is its index modulo folds.
+const folds = 4
+
 // rank returns the rankings of up to maxRanked documents of the set, evenly spread over it: one of
 // the document with all topics, one without the document's own topic, and one of the document joined
-// with a document of another topic. The examples of a topic never include the ranked documents. Each
-// ranking has the weight 1/n, where n is the number of the ranked documents.
+// with a document of another topic. The examples of a topic never include the ranked documents: the
+// documents form folds, and the examples for one fold are taken from the others, so that few models
+// are trained. Each ranking has the weight 1/n, where n is the number of the ranked documents.
 func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
@@ -66,13 +70,13 @@ func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 		examples[i] = c.Example(ai.Request{Text: d.Text}, plain)
 	}
 	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
-	step := (len(set.Documents) + maxRanked - 1) / maxRanked
+	step := max(1, (len(set.Documents)+maxRanked-1)/maxRanked) | 1 // odd, to visit every fold
 	weight := float64(step) / float64(len(set.Documents))
 	var rankings []ranking
 	for i := 0; i < len(set.Documents); i += step {
 		d := set.Documents[i]
-		other := random.IntN(len(set.Documents))
-		topics := topicsWithExamples(set, examples, m, i, other)
+		other := i%folds + folds*random.IntN((len(set.Documents)-i%folds+folds-1)/folds)
+		topics := topicsWithExamples(set, examples, m, i)
 		add := func(text string, topics []ai.Topic, right ...string) {
 			r := ranking{
 				plain:    plain,
@@ -180,8 +184,8 @@ func rankForeign(
 
 // topicsWithExamples returns the set's topics with the examples that the mode requires. It takes
 // them from examples, which has one for each of the set's documents, but not from those of the
-// documents i and j.
-func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
+// fold of document i.
+func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i int) []ai.Topic {
 	topics := slices.Clone(set.Topics)
 	one := i / ownTopicInterval % len(topics)
 	if i%ownTopicInterval == 0 {
@@ -196,7 +200,7 @@ func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.
 			topics[t] = ai.Topic{ID: topics[t].ID, Name: topics[t].Name}
 		}
 		for k, d := range set.Documents {
-			if d.Topic == topics[t].ID && k != i && k != j && len(topics[t].Examples) < m.examples {
+			if d.Topic == topics[t].ID && k%folds != i%folds && len(topics[t].Examples) < m.examples {
 				topics[t].Examples = append(topics[t].Examples, examples[k])
 			}
 		}

@@ -166,7 +166,7 @@ var StarterTopics = []Topic{
 			correspondence,
 			sehr geehrte, sehr geehrter, mit freundlichen Grüßen, Ihr Schreiben, Kollege,
 			madame monsieur, veuillez agréer, salutations distinguées, cordialement, cher confrère,
-			estimado, estimada, atentamente, cordial saludo, saludos cordiales,
+			estimado, estimada, atentamente, cordial saludo, adjunto le envío, muy señor mío,
 			gentile, egregio, distinti saluti, cordiali saluti, in allegato,
 			geachte, hoogachtend, met vriendelijke groet, bijlage, uw brief,
 			prezado, exmo senhor, atenciosamente, melhores cumprimentos, em anexo,

@@ -45,6 +45,10 @@ var modes = []mode{
 	{examples: 5, onlyOne: true}, {examples: 20, onlyOne: true},
 }
 
+// noneWeight is the weight of rankings of a document that belongs to none of the topics, relative
+// to the others: users sort most of their documents into some topic.
+const noneWeight = 0.25
+
 // ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
 // topic that has examples is the document's own topic. That is more often than by chance, but still
 // for a minority of the documents.
@@ -57,10 +61,11 @@ const maxRanked = 300
 const folds = 4
 
 // rank returns the rankings of up to maxRanked documents of the set, evenly spread over it: one of
-// the document with all topics, one without the document's own topic, and one of the document joined
-// with a document of another topic. The examples of a topic never include the ranked documents: the
-// documents form folds, and the examples for one fold are taken from the others, so that few models
-// are trained. Each ranking has the weight 1/n, where n is the number of the ranked documents.
+// the document with all topics, one without the document's own topic, and one of the document
+// joined with a document of another topic. The examples of a topic never include the ranked
+// documents: the documents form folds, and the examples for one fold are taken from the others, so
+// that few models are trained. Each ranking has the weight 1/n, where n is the number of the ranked
+// documents.
 func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
@@ -81,6 +86,9 @@ func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 			r := ranking{
 				plain:    plain,
 				features: c.Features(ai.Request{Text: text, Topics: topics}, plain), weight: weight,
+			}
+			if len(right) == 0 {
+				r.weight *= noneWeight
 			}
 			for _, t := range topics {
 				r.right = append(r.right, slices.Contains(right, t.ID))
@@ -166,7 +174,7 @@ func nextDocument(set sets.Set, i int, same bool) int {
 
 // rankForeign returns the rankings of the documents of a set with topics that fit none of them: one
 // with all that is known about the topics and one with the topics' names only. Each ranking has the
-// same weight as in rank.
+// same weight as one of a document without a topic in rank.
 func rankForeign(
 	c *builtin.Classifier, set sets.Set, topics []ai.Topic, plain bool,
 ) (rankings []ranking) {
@@ -175,7 +183,7 @@ func rankForeign(
 			rankings = append(rankings, ranking{
 				plain:    plain,
 				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, plain),
-				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
+				right:    make([]bool, len(topics)), weight: noneWeight / float64(len(set.Documents)),
 			})
 		}
 	}

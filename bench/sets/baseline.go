@@ -131,7 +131,8 @@ const (
 // trainLogistic minimizes the sum of the losses plus half of logisticRidge times the square of the
 // weights, by accelerated gradient descent (Nesterov). A row of weights ends with the constant.
 func trainLogistic(rows []sparse, labels []int, topics, width int) [][]float64 {
-	weights, ahead, previous := matrix(topics, width+1), matrix(topics, width+1), matrix(topics, width+1)
+	weights, ahead := matrix(topics, width+1), matrix(topics, width+1)
+	previous := matrix(topics, width+1)
 	rate := 1 / (0.5*float64(len(rows))/float64(max(1, topics))*2 + logisticRidge)
 	for step := range logisticSteps {
 		momentum := float64(step) / float64(step+3)

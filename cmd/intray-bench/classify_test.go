@@ -48,7 +48,8 @@ func TestClassifyMeasuresAFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stdout, stderr, exit := stacktest.Run(t, nil, "intray-bench", "classify", "--set", folder, "--json")
+	stdout, stderr, exit := stacktest.Run(t, nil, "intray-bench",
+		"classify", "--set", folder, "--json")
 	var r bench.DealsReport
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || exit != 0 {
 		t.Fatalf("got exit status %d, %s%s, want a report: %v", exit, stdout, stderr, err)
@@ -66,8 +67,8 @@ func TestClassifyMeasuresAFolder(t *testing.T) {
 	if examples.Logistic == nil || examples.Logistic.Mean != 1 || examples.BM25 != nil {
 		t.Errorf("got %+v, want only logistic regression beside examples, all right", examples)
 	}
-	if _, stderr, exit := stacktest.Run(t, nil, "intray-bench", "classify", "--set", t.TempDir()); exit != 1 ||
-		!strings.Contains(stderr, "topics.json") {
+	_, stderr, exit = stacktest.Run(t, nil, "intray-bench", "classify", "--set", t.TempDir())
+	if exit != 1 || !strings.Contains(stderr, "topics.json") {
 		t.Errorf("empty folder: got exit status %d, %q, want 1 and topics.json", exit, stderr)
 	}
 }

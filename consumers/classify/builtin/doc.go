@@ -25,8 +25,8 @@
 //  6. A topic is chosen if its confidence is at least [MinConfidence]. A document is classified
 //     into at most three topics, and into none if no topic reaches that confidence.
 //
-// Names of topics are enough; keywords improve the results. A topic in another language than English
-// is chosen only if its words occur in the text.
+// Names of topics are enough; keywords improve the results. A topic in another language than
+// English is chosen only if its words occur in the text.
 //
 // # Sources
 //

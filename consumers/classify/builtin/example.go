@@ -78,8 +78,8 @@ func hashOf(stem string) uint16 {
 }
 
 // example encodes what is stored about a document: the version, one byte; the number of entries of
-// the layout, one byte; the direction, one int8 for each dimension; and the entries of the layout and
-// those of the bag, two bytes for each, little-endian. It returns nil for a text without words.
+// the layout, one byte; the direction, one int8 for each dimension; and the entries of the layout
+// and those of the bag, two bytes for each, little-endian. It returns nil for a text without words.
 func (d *document) example() []byte {
 	if len(d.stems) == 0 {
 		return nil

@@ -88,7 +88,8 @@ func TestNameAloneDrawsNoLanguage(t *testing.T) {
 	}
 	for _, s := range languageSamples(t) {
 		for language, name := range names {
-			req := ai.Request{Text: s.text, Topics: []ai.Topic{{ID: "x", Name: name}, {ID: "y", Name: "Birds"}}}
+			topics := []ai.Topic{{ID: "x", Name: name}, {ID: "y", Name: "Birds"}}
+			req := ai.Request{Text: s.text, Topics: topics}
 			if got := classify(t, req); len(got) > 0 {
 				t.Errorf("%s document %q, topic in %s %q: got %v, want none",
 					s.language, s.text[:40], language, name, got)

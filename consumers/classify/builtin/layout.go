@@ -15,7 +15,26 @@ type foundWords struct {
 	counter *languageCounter
 	numbers int // words that consist of digits
 	stop    int // stop words of any language
+	style   [len(styleWords)]int
 }
+
+// styleWords are groups of English stop words whose frequency distinguishes letters from reports
+// and tales from news.
+var styleWords = [...]string{
+	"i my me mine myself", "you your yours", "he his him she her", "we our us ours", "they their them",
+	"is are am be", "was were had been", "will would should shall may", "the", "and",
+}
+
+// styleGroups has the group of each word of styleWords, plus 1.
+var styleGroups = func() map[string]int {
+	groups := map[string]int{}
+	for i, group := range styleWords {
+		for word := range strings.FieldsSeq(group) {
+			groups[word] = i + 1
+		}
+	}
+	return groups
+}()
 
 func splitWords(text string) *foundWords {
 	f := &foundWords{counter: newLanguageCounter()}
@@ -29,6 +48,11 @@ func splitWords(text string) *foundWords {
 		}
 		if kind.stop != 0 {
 			f.stop++
+		}
+		if kind.stop&setOf(english) != 0 {
+			if group := styleGroups[string(word)]; group > 0 {
+				f.style[group-1]++
+			}
 		}
 		return true
 	})
@@ -50,7 +74,7 @@ var _ iter.Seq2[[]byte, wordKind] = (*foundWords)(nil).all
 
 const (
 	// maxLayout is the largest number of terms of the layout.
-	maxLayout = maxLabels + 8
+	maxLayout = maxLabels + 8 + 10
 	// maxLabels is the number of labels that are read, and maxLabel the length of a line up to its
 	// colon, in bytes.
 	maxLabels = 24
@@ -113,16 +137,21 @@ func layoutOf(text string, f *foundWords) []string {
 		}
 	}
 	all := float64(len(f.ends))
-	return []string{
-		"\x00words" + class(all, 20, 60, 150, 300, 600, 1200),
-		"\x00lines" + class(quotient(m.runes, m.lines), 12, 25, 40, 55, 75, 120),
-		"\x00short" + class(quotient(m.short, m.lines), 0.05, 0.2, 0.4, 0.6, 0.8),
-		"\x00labels" + class(quotient(m.labels, m.lines), 0.02, 0.1, 0.2, 0.35),
-		"\x00capitals" + class(quotient(m.capitals, m.letters), 0.03, 0.07, 0.15, 0.3, 0.6),
-		"\x00numbers" + class(quotient(float64(f.numbers), all), 0.02, 0.06, 0.12, 0.25, 0.4),
-		"\x00stop" + class(quotient(float64(f.stop), all), 0.1, 0.2, 0.3, 0.4, 0.5),
-		"\x00amounts" + class(m.amounts, 1, 3, 8, 20),
+	terms := make([]string, 0, maxLayout)
+	for i, n := range f.style {
+		share := quotient(float64(n), all)
+		terms = append(terms,
+			"\x00style"+string(rune('a'+i))+class(share, 0.002, 0.008, 0.02, 0.04, 0.07))
 	}
+	return append(terms,
+		"\x00words"+class(all, 20, 60, 150, 300, 600, 1200),
+		"\x00lines"+class(quotient(m.runes, m.lines), 12, 25, 40, 55, 75, 120),
+		"\x00short"+class(quotient(m.short, m.lines), 0.05, 0.2, 0.4, 0.6, 0.8),
+		"\x00labels"+class(quotient(m.labels, m.lines), 0.02, 0.1, 0.2, 0.35),
+		"\x00capitals"+class(quotient(m.capitals, m.letters), 0.03, 0.07, 0.15, 0.3, 0.6),
+		"\x00numbers"+class(quotient(float64(f.numbers), all), 0.02, 0.06, 0.12, 0.25, 0.4),
+		"\x00stop"+class(quotient(float64(f.stop), all), 0.1, 0.2, 0.3, 0.4, 0.5),
+		"\x00amounts"+class(m.amounts, 1, 3, 8, 20))
 }
 
 // class returns the number of limits that x reaches, as a letter.

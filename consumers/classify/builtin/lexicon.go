@@ -60,8 +60,8 @@ func newLexicon(table *vectors.Table) *lexicon {
 }
 
 // isForeignStop reports whether a stop word of these languages means nothing in English: it is a
-// stop word of several languages, or its vector is like those of their stop words. "War" is a German
-// stop word and an English noun.
+// stop word of several languages, or its vector is like those of their stop words. "War" is a
+// German stop word and an English noun.
 func (l *lexicon) isForeignStop(text string, languages languageSet) bool {
 	return languages&(languages-1) != 0 || l.isForeign(l.word(text, reading{}))
 }

@@ -29,7 +29,9 @@ type modelCache struct {
 
 func newModelCache() *modelCache {
 	c := &modelCache{}
-	c.models, _ = simplelru.NewLRU(math.MaxInt, func(_ digest, m *exampleModel) { c.bytes -= m.size() })
+	// NewLRU fails only for a number below 1.
+	c.models, _ = simplelru.NewLRU(math.MaxInt,
+		func(_ digest, m *exampleModel) { c.bytes -= m.size() })
 	return c
 }
 

@@ -18,12 +18,17 @@ const (
 	regressionRate = 4
 	// vectorShare and layoutShare are the lengths of the vector and of the layout of an example,
 	// relative to that of its bag.
-	vectorShare = 0.7
-	layoutShare = 0.6
+	vectorShare = 0.5
+	layoutShare = 0.35
+	// minRatio is the least likelihood of a topic relative to chance.
+	minRatio = 0.05
+	// minTermWeight is added to the weight of each bucket: a word of many examples is weak evidence
+	// by itself, but not in a sum that is fitted.
+	minTermWeight = 0.2
 )
 
-// regression is a multinomial logistic regression: a logit for each topic with examples. An
-// example is described by its bag, its layout and its vector, each scaled to a fixed length. Training stops
+// regression is a multinomial logistic regression: a logit for each topic with examples. An example
+// is described by its bag, its layout and its vector, each scaled to a fixed length. Training stops
 // after a few passes, which keeps the weights small (early stopping).
 type regression struct {
 	// rows has the weights of each topic, or nil without examples. Those of the buckets come first,
@@ -99,7 +104,9 @@ func (r *regression) index(columns []int32, b bag) {
 // input describes an example or a document.
 func (r *regression) input(m *exampleModel, stems, layout bag, vector []float32) input {
 	in := input{vector: vector}
-	in.add(r.stems, stems, 1, func(e uint16) float32 { return weightOf(e) * m.bucketWeights[bucketOf(e)] })
+	in.add(r.stems, stems, 1, func(e uint16) float32 {
+		return weightOf(e) * (m.bucketWeights[bucketOf(e)] + minTermWeight)
+	})
 	in.add(r.layout, layout, layoutShare, func(uint16) float32 { return 1 })
 	return in
 }
@@ -118,8 +125,8 @@ func (in *input) add(columns []int32, b bag, length float64, weight func(uint16)
 	scale(in.values[start:], float32(quotient(length, math.Sqrt(square))))
 }
 
-// trainingPasses returns how often the examples are visited, which is 0 if no regression is trained,
-// and the number of multiplications of a pass.
+// trainingPasses returns how often the examples are visited, which is 0 if no regression is
+// trained, and the number of multiplications of a pass.
 func (m *exampleModel) trainingPasses() (passes, work int) {
 	terms, trained := 0, 0
 	for _, t := range m.topics {
@@ -243,7 +250,7 @@ func (r *regression) scores(m *exampleModel, d *document) []float64 {
 	r.softmax(scores)
 	for i, row := range r.rows {
 		if row != nil {
-			scores[i] = math.Log(max(scores[i], 1e-6) * float64(r.trained+1))
+			scores[i] = math.Log(max(scores[i]*float64(r.trained+1), minRatio))
 		}
 	}
 	return scores

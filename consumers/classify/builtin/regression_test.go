@@ -37,24 +37,27 @@ func TestLayoutIsLearned(t *testing.T) {
 		"budget", "harvest", "concert", "bridge", "vaccine", "glacier", "novel", "railway", "orchard",
 	}
 	memo := func(s string) string {
-		return fmt.Sprintf("TO: A. Miller\nFROM: B. Stone\nSUBJECT: %s\nDATE: 3 May\n\nThe %s was discussed.", s, s)
+		return "TO: A. Miller\nFROM: B. Stone\nSUBJECT: " + s + "\nDATE: 3 May\n\nThe " + s +
+			" was discussed."
 	}
 	prose := func(s string) string {
-		return strings.Repeat("It is well known that the "+s+" of the region attracts many visitors who stay for "+
-			"several days, enjoy the landscape and return home with a large number of memories. ", 3)
+		return strings.Repeat("It is well known that the "+s+" of the region attracts many visitors "+
+			"who stay for several days, enjoy the landscape and return home with memories. ", 3)
 	}
 	topics := []ai.Topic{{ID: "memo", Name: "Folder Q"}, {ID: "prose", Name: "Folder Z"}}
 	for _, s := range subjects[:8] {
 		topics[0].Examples = append(topics[0].Examples, example(t, memo(s)))
 		topics[1].Examples = append(topics[1].Examples, example(t, prose(s)))
 	}
-	text := "TO: C. Field\nFROM: D. Hill\nSUBJECT: Parking\nDATE: 9 June\n\nCars belong behind the hall."
+	text := "TO: C. Field\nFROM: D. Hill\nSUBJECT: Parking\nDATE: 9 June\n\n" +
+		"Cars belong behind the hall."
 	if got := classifier(t).Rank(ai.Request{Text: text, Topics: topics}); got[0].TopicID != "memo" {
 		t.Errorf("got %v, want memo first", got)
 	}
 }
 
-// Models of users with very many examples are not trained as regressions, so that no document waits.
+// Models of users with very many examples are not trained as regressions, so that no document
+// waits.
 func TestTrainingIsBounded(t *testing.T) {
 	text := longText(t)
 	e := example(t, text)
@@ -86,7 +89,8 @@ func TestKeywordThatIsAStopWordCountsAsALabel(t *testing.T) {
 		}
 		return -1
 	}
-	label, prose := rank("To: Ann\nFrom: Bob\nThe parking lot"), rank("To Ann from Bob. The parking lot")
+	label := rank("To: Ann\nFrom: Bob\nThe parking lot")
+	prose := rank("To Ann from Bob. The parking lot")
 	if label <= prose {
 		t.Errorf("got confidence %d with labels and %d without, want more with", label, prose)
 	}

@@ -171,6 +171,10 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 	query, sum := make([]float32, buckets), make([]float32, buckets)
 	norm := m.spread(d.bag, query)
 	scores := m.regression.scores(m, d)
+	var mean float64 // of the training weights
+	for _, t := range m.topics {
+		mean += t.training / float64(len(m.topics))
+	}
 	var trained, stems, neighbors float64
 	for i, t := range m.topics {
 		if err := ctx.Err(); err != nil {
@@ -182,7 +186,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		f := &all[i]
 		f[Training] = t.training
 		if scores != nil {
-			f[Regression] = t.training * scores[i]
+			f[Regression] = mean * scores[i]
 		}
 		if !d.plain && t.direction != nil {
 			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
@@ -206,10 +210,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		trained++
 		stems += f[StemMargin]
 		neighbors += f[NeighborMargin]
-	}
-	var mean float64 // of the training weights
-	for _, t := range m.topics {
-		mean += t.training / float64(len(m.topics))
 	}
 	for i, t := range m.topics {
 		f := &all[i]

@@ -160,8 +160,9 @@ func meanOf(values []float64) Mean {
 	n := float64(len(values))
 	var mean, square float64
 	for _, v := range values {
-		mean += v / n
+		mean += v
 	}
+	mean /= max(n, 1)
 	for _, v := range values {
 		square += (v - mean) * (v - mean)
 	}

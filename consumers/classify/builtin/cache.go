@@ -17,7 +17,7 @@ import (
 // therefore holds the topics of thousands of users who have a few, or of several users with as many
 // large topics as are allowed. Profiles that were evicted are built again, which takes about 0.1 ms
 // for 15 keywords.
-const maxProfileBytes = 64 << 20
+const maxProfileBytes = 48 << 20
 
 // profileCache holds the most recently used profiles, up to maxProfileBytes. They are keyed by the
 // content of their topics, so a changed topic gets a new profile. It is safe for concurrent use.

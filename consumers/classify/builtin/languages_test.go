@@ -49,34 +49,36 @@ func starterTopics() (topics []ai.Topic) {
 	return topics
 }
 
+// Eight documents of a language are too few for a share of that language alone.
 func TestStarterTopicsFitDocumentsInOtherLanguages(t *testing.T) {
 	topics := starterTopics()
-	for _, language := range []string{"de", "fr", "es", "it", "nl", "pl", "ru"} {
-		t.Run(language, func(t *testing.T) {
-			n, right, wrong := 0, 0, 0
-			for _, s := range languageSamples(t) {
-				if s.language != language {
-					continue
-				}
-				n++
-				got := classify(t, ai.Request{Filename: "scan.pdf", Text: s.text, Topics: topics})
-				switch {
-				case len(got) == 0:
-					t.Logf("%s: no topic, want %s; best: %v", s.text[:40], s.topic,
-						classifier(t).Rank(ai.Request{Text: s.text, Topics: topics})[:2])
-				case got[0].TopicID == s.topic:
-					right++
-				default:
-					wrong++
-					t.Logf("%s: got %v, want %s", s.text[:40], got, s.topic)
-				}
-			}
-			if n < 8 || float64(right) < 0.85*float64(n) || float64(wrong) > 0.03*float64(n) {
-				t.Errorf("got %d of %d documents right and %d wrong, want at least 85 %% and at most 3 %%",
-					right, n, wrong)
-			}
-		})
+	all, right, wrong := map[string]int{}, map[string]int{}, 0
+	for _, s := range languageSamples(t) {
+		all[s.language]++
+		got := classify(t, ai.Request{Filename: "scan.pdf", Text: s.text, Topics: topics})
+		switch {
+		case len(got) == 0:
+			t.Logf("%s, %.40q: got no topic, want %s", s.language, s.text, s.topic)
+		case got[0].TopicID == s.topic:
+			right[s.language]++
+		default:
+			wrong++
+			t.Logf("%s, %.40q: got %v, want %s", s.language, s.text, got, s.topic)
+		}
 	}
+	total, totalRight := 0, 0
+	for _, language := range []string{"de", "fr", "es", "it", "nl", "pl", "ru"} {
+		n, r := all[language], right[language]
+		if n < 8 || float64(r) < 0.75*float64(n) {
+			t.Errorf("%s: got %d of %d documents right, want at least 75 %% of 8 or more", language, r, n)
+		}
+		total, totalRight = total+n, totalRight+r
+	}
+	if float64(totalRight) < 0.85*float64(total) || float64(wrong) > 0.03*float64(total) {
+		t.Errorf("got %d of %d documents right and %d wrong, want at least 85 %% and at most 3 %%",
+			totalRight, total, wrong)
+	}
+	t.Logf("%d of %d documents are right and %d wrong", totalRight, total, wrong)
 }
 
 // Names of topics that consist of function words and of words that occur in none of the documents.

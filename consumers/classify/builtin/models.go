@@ -13,7 +13,7 @@ import (
 
 // maxModelBytes limits the size of the models in the cache. A model of 20 topics with 20 examples
 // each takes about 1.5 MB. Building it takes about 30 ms.
-const maxModelBytes = 12 << 20
+const maxModelBytes = 8 << 20
 
 // maxCachedExamples is the size of the examples, in bytes, up to which a model is cached. Beyond it
 // no regression is trained, and a digest of the examples would take longer than building the model.

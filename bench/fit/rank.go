@@ -47,7 +47,7 @@ var modes = []mode{
 
 // noneWeight is the weight of rankings of a document that belongs to none of the topics, relative
 // to the others: users sort most of their documents into some topic.
-const noneWeight = 0.25
+const noneWeight = 0.4
 
 // ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
 // topic that has examples is the document's own topic. That is more often than by chance, but still

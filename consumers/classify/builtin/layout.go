@@ -127,10 +127,12 @@ func layoutOf(text string, f *foundWords) []string {
 	}
 	for _, r := range text {
 		switch {
-		case unicode.IsUpper(r):
+		case 'a' <= r && r <= 'z': // the fast path
+			m.letters++
+		case isUpper(r):
 			m.capitals++
 			m.letters++
-		case unicode.IsLetter(r):
+		case r >= utf8.RuneSelf && unicode.IsLetter(r):
 			m.letters++
 		case r == '$' || r == '€' || r == '£' || r == '%':
 			m.amounts++

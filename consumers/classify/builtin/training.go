@@ -176,6 +176,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		mean += t.training / float64(len(m.topics))
 	}
 	var trained, stems, neighbors float64
+	var likeness float64 // of the document to the examples of the topic that it is most like
 	for i, t := range m.topics {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -185,9 +186,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		}
 		f := &all[i]
 		f[Training] = t.training
-		if scores != nil {
-			f[Regression] = mean * scores[i]
-		}
 		if !d.plain && t.direction != nil {
 			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
 		}
@@ -206,7 +204,9 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		f[NearestSimilarity] = t.training * nearest[0]
 		cohesion := m.cohesion(t.bags, sum)
 		f[StemMargin] = m.centroidSimilarity(t.bags, query, norm, sum)
-		f[CohesionRatio] = t.training * min(f[StemMargin]/cohesion, maxCohesionRatio)
+		ratio := min(f[StemMargin]/cohesion, maxCohesionRatio)
+		f[CohesionRatio] = t.training * ratio
+		likeness = max(likeness, min(ratio, 1))
 		trained++
 		stems += f[StemMargin]
 		neighbors += f[NeighborMargin]
@@ -217,6 +217,9 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 			f[feature-Lexical+LexicalTraining] = mean * f[feature]
 		}
 		if len(t.bags) > 0 {
+			if scores != nil {
+				f[Regression] = mean * likeness * scores[i]
+			}
 			// The mean includes one more topic with a similarity of 0: that of documents that
 			// belong to none of the topics.
 			f[StemMargin] = t.training * (f[StemMargin] - stems/(trained+1))

@@ -105,38 +105,48 @@ func labelsOf(text string) (labels []string) {
 	return labels
 }
 
+// measures are counts of lines and characters of a text.
+type measures struct{ lines, runes, labels, short, capitals, letters, amounts float64 }
+
+func (m *measures) addLine(line string) {
+	if line == "" {
+		return
+	}
+	n := float64(utf8.RuneCountInString(line))
+	m.lines++
+	m.runes += n
+	if n < 30 {
+		m.short++
+	}
+	if at := strings.IndexByte(line, ':'); at > 0 && at < maxLabel {
+		m.labels++
+	}
+}
+
+func (m *measures) addRune(r rune) {
+	switch {
+	case 'a' <= r && r <= 'z': // the fast path
+		m.letters++
+	case isUpper(r):
+		m.capitals++
+		m.letters++
+	case r == '$' || r == '€' || r == '£' || r == '%':
+		m.amounts++
+	case r >= utf8.RuneSelf && unicode.IsLetter(r):
+		m.letters++
+	}
+}
+
 // layoutOf returns terms that describe the layout of a text in place of its subject: they
 // distinguish letters, forms, tables and reports. Each is the name of a measure with the class of
 // its value.
 func layoutOf(text string, f *foundWords) []string {
-	var m struct{ lines, runes, labels, short, capitals, letters, amounts float64 }
+	var m measures
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		n := float64(utf8.RuneCountInString(line))
-		m.lines++
-		m.runes += n
-		if n < 30 {
-			m.short++
-		}
-		if at := strings.IndexByte(line, ':'); at > 0 && at < maxLabel {
-			m.labels++
-		}
+		m.addLine(strings.TrimSpace(line))
 	}
 	for _, r := range text {
-		switch {
-		case 'a' <= r && r <= 'z': // the fast path
-			m.letters++
-		case isUpper(r):
-			m.capitals++
-			m.letters++
-		case r >= utf8.RuneSelf && unicode.IsLetter(r):
-			m.letters++
-		case r == '$' || r == '€' || r == '£' || r == '%':
-			m.amounts++
-		}
+		m.addRune(r)
 	}
 	all := float64(len(f.ends))
 	terms := make([]string, 0, maxLayout)

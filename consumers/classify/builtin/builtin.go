@@ -21,7 +21,6 @@ const (
 type Classifier struct {
 	lexicon  *lexicon
 	profiles *profileCache
-	models   *modelCache
 }
 
 // New opens the tables that are embedded in the binary, which takes milliseconds. It fails only if
@@ -32,7 +31,7 @@ func New() (*Classifier, error) {
 		return nil, fmt.Errorf("open builtin classifier: %w", err)
 	}
 	l := newLexicon(table)
-	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile), models: newModelCache()}, nil
+	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
@@ -141,7 +140,7 @@ func (c *Classifier) Direction(req ai.Request) []float32 {
 func (c *Classifier) features(
 	ctx context.Context, document *document, topics []ai.Topic,
 ) ([]Features, error) {
-	trained, err := c.models.train(ctx, topics, c.lexicon.table.Dims())
+	trained, err := train(ctx, topics, c.lexicon.table.Dims())
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,6 @@ func TestCancelationEndsClassificationBetweenTopics(t *testing.T) {
 	// Classify checks the context once at first, and once for each topic in each of three steps.
 	for _, n := range []int{0, 1, 50, 101, 150, 201, 250, 300} {
 		*builds = 0
-		c.models = newModelCache()
 		ctx := &canceledAfter{t.Context(), n}
 		if _, err := c.Classify(ctx, req); !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled after %d checks: got error %v, want %v", n, err, context.Canceled)
@@ -126,7 +125,6 @@ func TestCancelationEndsClassificationBetweenTopics(t *testing.T) {
 			t.Errorf("canceled after %d checks: built %d profiles", n, *builds)
 		}
 	}
-	c.models = newModelCache()
 	if _, err := c.Classify(&canceledAfter{t.Context(), 301}, req); err != nil {
 		t.Errorf("not canceled: got error %v", err)
 	}

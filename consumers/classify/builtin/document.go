@@ -43,8 +43,7 @@ type document struct {
 	// distinctive are the words with the largest weights. Their weights add up to 1 together with
 	// those of the distinctive words that have no vector and are left out.
 	distinctive []distinctiveWord
-	// bag are the stems, and layout the terms that describe the layout.
-	bag, layout bag
+	bag         bag
 }
 
 // distinctiveWord is a word that helps to distinguish the document from others.
@@ -98,9 +97,8 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 		return true
 	})
 	d := r.finish()
-	labels := labelsOf(text)
-	d.bag, d.layout = bagOf(d.stems), layoutBag(append(layoutOf(text, found), labels...))
-	for _, label := range labels { // a stop word counts where it labels a line
+	d.bag = bagOf(d.stems)
+	for _, label := range labelsOf(text) { // a stop word counts where it labels a line
 		if wordKinds[strings.TrimSuffix(label, ":")].stop&languages != 0 {
 			d.stems[label] = &occurrences{count: nameWeight, idf: labelIDF}
 		}
@@ -159,7 +157,7 @@ func (r *documentReader) add(token []byte, weight float64) {
 	}
 }
 
-// finish returns the document without its bags.
+// finish returns the document without its bag.
 func (r *documentReader) finish() *document {
 	d := r.document
 	for _, f := range r.order {

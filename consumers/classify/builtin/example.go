@@ -58,17 +58,6 @@ func bagOf(stems map[string]*occurrences) bag {
 	return b
 }
 
-// layoutBag returns the bag of the terms of the layout, which all have the weight 1.
-func layoutBag(terms []string) bag {
-	b := make(bag, 0, len(terms))
-	for _, term := range terms {
-		if entry := hashOf(term) | (weights-1)<<bucketBits; !slices.Contains(b, entry) {
-			b = append(b, entry)
-		}
-	}
-	return b
-}
-
 // hashOf returns the bucket of a stem.
 func hashOf(stem string) uint16 {
 	h := fnv.New32a()
@@ -77,9 +66,9 @@ func hashOf(stem string) uint16 {
 	return uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits))
 }
 
-// example encodes what is stored about a document: the version, one byte; the number of entries of
-// the layout, one byte; the direction, one int8 for each dimension; and the entries of the layout
-// and those of the bag, two bytes for each, little-endian. It returns nil for a text without words.
+// example encodes what is stored about a document: the version, one byte; the direction, one int8
+// for each dimension; and the bag, two bytes for each entry, little-endian. It returns nil for a
+// text without words.
 func (d *document) example() []byte {
 	if len(d.stems) == 0 {
 		return nil
@@ -88,8 +77,8 @@ func (d *document) example() []byte {
 	for _, x := range d.vector {
 		largest = max(largest, x, -x)
 	}
-	e := make([]byte, 2, 2+len(d.vector)+2*len(d.layout)+2*len(d.bag))
-	e[0], e[1] = exampleVersion, byte(len(d.layout))
+	e := make([]byte, 1, 1+len(d.vector)+2*len(d.bag))
+	e[0] = exampleVersion
 	for _, x := range d.vector {
 		var q int8
 		if largest > 0 {
@@ -97,42 +86,26 @@ func (d *document) example() []byte {
 		}
 		e = append(e, byte(q))
 	}
-	for _, entries := range []bag{d.layout, d.bag} {
-		for _, entry := range entries {
-			e = append(e, byte(entry), byte(entry>>8))
-		}
+	for _, entry := range d.bag {
+		e = append(e, byte(entry), byte(entry>>8))
 	}
 	return e
 }
 
-// parsedExample is a decoded example.
-type parsedExample struct {
-	vector      []float32 // of length 1, or nil if the words of the document have no vectors
-	layout, bag bag
-}
-
-// parseExample decodes an example whose vector has that many dimensions. ok is false if example is
-// not an example of this version.
-func parseExample(example []byte, dims int) (e parsedExample, ok bool) {
-	entries := len(example) - 2 - dims
-	if entries < 0 || entries%2 != 0 || example[0] != exampleVersion {
-		return e, false
+// parseExample decodes an example. It writes the direction to vector, with length 1 or 0, and
+// returns the bag. ok is false if example is not an example of this version.
+func parseExample(example []byte, vector []float32) (_ bag, ok bool) {
+	entries := len(example) - 1 - len(vector)
+	if entries < 0 || entries%2 != 0 || entries > 2*maxBagStems || example[0] != exampleVersion {
+		return nil, false
 	}
-	layout := int(example[1])
-	if stems := entries/2 - layout; layout > maxLayout || stems < 0 || stems > maxBagStems {
-		return e, false
+	for i := range vector {
+		vector[i] = float32(int8(example[1+i]))
 	}
-	e.vector = make([]float32, dims)
-	for i := range e.vector {
-		e.vector[i] = float32(int8(example[2+i]))
+	normalize(vector)
+	b := make(bag, 0, entries/2)
+	for rest := example[1+len(vector):]; len(rest) > 0; rest = rest[2:] {
+		b = append(b, uint16(rest[0])|uint16(rest[1])<<8)
 	}
-	if normalize(e.vector); dot(e.vector, e.vector) == 0 {
-		e.vector = nil
-	}
-	all := make(bag, 0, entries/2)
-	for rest := example[2+dims:]; len(rest) > 0; rest = rest[2:] {
-		all = append(all, uint16(rest[0])|uint16(rest[1])<<8)
-	}
-	e.layout, e.bag = all[:layout:layout], all[layout:]
-	return e, true
+	return b, true
 }

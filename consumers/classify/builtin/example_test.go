@@ -41,11 +41,12 @@ func TestBagContainsTheMostDistinctiveStemsOnce(t *testing.T) {
 func TestExampleRoundTrip(t *testing.T) {
 	l := testLexicon(t)
 	d := l.read("", "Knead the dough and let the yeast rise until the loaf is brown")
-	e, ok := parseExample(d.example(), l.table.Dims())
-	if !ok || !slices.Equal(e.bag, d.bag) || !slices.Equal(e.layout, d.layout) {
-		t.Fatalf("got bag %v and layout %v, %v, want %v and %v", e.bag, e.layout, ok, d.bag, d.layout)
+	vector := make([]float32, l.table.Dims())
+	b, ok := parseExample(d.example(), vector)
+	if !ok || !slices.Equal(b, d.bag) {
+		t.Errorf("got bag %v, %v, want %v", b, ok, d.bag)
 	}
-	if cosine := dot(e.vector, d.vector); cosine < 0.999 {
+	if cosine := dot(vector, d.vector); cosine < 0.999 {
 		t.Errorf("got a cosine of %v to the original direction, want at least 0.999", cosine)
 	}
 }

@@ -55,11 +55,6 @@ const (
 	VectorMargin
 	StemMargin
 	NeighborMargin
-	// Regression is the logarithm of how much more likely the topic is than by chance, by a logistic
-	// regression that is trained with the examples of all topics. It is multiplied by the mean
-	// training weight of all topics, and by how similar the document is to any topic's examples: the
-	// regression knows no topics without examples.
-	Regression
 	// TrainingMargin is the topic's training weight minus the mean of all topics. It makes the
 	// totals of topics with and without examples comparable, although they result from different
 	// features. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin multiplied

@@ -39,17 +39,11 @@ type exampleModel struct {
 	// bucketWeights are the weights of the buckets, from 1 for a bucket in no example to nearly 0
 	// for one in every example.
 	bucketWeights []float32
-	// regression distinguishes the topics by all terms together. It is nil without examples, and if
-	// there are too many.
-	regression *regression
 }
 
 // topicModel is the part of an exampleModel for one topic.
 type topicModel struct {
-	id   string
 	bags []bag
-	// examples are needed only for training.
-	examples []parsedExample
 	// direction distinguishes the topic from the others. It is nil if no example has a vector.
 	direction []float32
 	directed  int // the number of examples that have a vector
@@ -64,21 +58,20 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 	for i, x := range background[:min(dims, len(background))] {
 		m.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
-	squares, withVectors := make([]float32, dims), 0
+	squares, vector := make([]float32, dims), make([]float32, dims)
+	withVectors := 0
 	for i, t := range topics {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		topic := &m.topics[i]
-		topic.id = t.ID
 		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
-			e, ok := parseExample(example, dims)
+			b, ok := parseExample(example, vector)
 			if !ok {
 				continue
 			}
-			topic.bags = append(topic.bags, e.bag)
-			topic.examples = append(topic.examples, e)
-			if e.vector == nil {
+			topic.bags = append(topic.bags, b)
+			if dot(vector, vector) == 0 {
 				continue
 			}
 			if topic.direction == nil {
@@ -86,9 +79,9 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 			}
 			withVectors++
 			topic.directed++
-			add(topic.direction, e.vector, 1)
-			add(m.background, e.vector, 1)
-			for j, x := range e.vector {
+			add(topic.direction, vector, 1)
+			add(m.background, vector, 1)
+			for j, x := range vector {
 				squares[j] += x * x
 			}
 		}
@@ -100,10 +93,6 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 	if m.examples > 0 {
 		m.discriminate(squares)
 		m.weighBuckets()
-		m.regression = m.regress()
-		for i := range m.topics {
-			m.topics[i].examples = nil
-		}
 	}
 	return m, nil
 }
@@ -170,13 +159,11 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 	}
 	query, sum := make([]float32, buckets), make([]float32, buckets)
 	norm := m.spread(d.bag, query)
-	scores := m.regression.scores(m, d)
 	var mean float64 // of the training weights
 	for _, t := range m.topics {
 		mean += t.training / float64(len(m.topics))
 	}
 	var trained, stems, neighbors float64
-	var likeness float64 // of the document to the examples of the topic that it is most like
 	for i, t := range m.topics {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -204,9 +191,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		f[NearestSimilarity] = t.training * nearest[0]
 		cohesion := m.cohesion(t.bags, sum)
 		f[StemMargin] = m.centroidSimilarity(t.bags, query, norm, sum)
-		ratio := min(f[StemMargin]/cohesion, maxCohesionRatio)
-		f[CohesionRatio] = t.training * ratio
-		likeness = max(likeness, min(ratio, 1))
+		f[CohesionRatio] = t.training * min(f[StemMargin]/cohesion, maxCohesionRatio)
 		trained++
 		stems += f[StemMargin]
 		neighbors += f[NeighborMargin]
@@ -217,9 +202,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 			f[feature-Lexical+LexicalTraining] = mean * f[feature]
 		}
 		if len(t.bags) > 0 {
-			if scores != nil {
-				f[Regression] = mean * likeness * scores[i]
-			}
 			// The mean includes one more topic with a similarity of 0: that of documents that
 			// belong to none of the topics.
 			f[StemMargin] = t.training * (f[StemMargin] - stems/(trained+1))

@@ -67,3 +67,23 @@ func TestTermsOfATopicAreLimited(t *testing.T) {
 		t.Errorf("got %d terms, want %d or %d", got, maxTerms, maxTerms+1)
 	}
 }
+
+func TestForeignStopWordIsNoTermOfATopic(t *testing.T) {
+	l := testLexicon(t)
+	for name, word := range map[string]string{
+		"Maison de campagne": "de", "Casa di campagna": "di", "Haus und Garten": "und",
+	} {
+		for _, term := range l.profile(ai.Topic{Name: name}, reading{}).terms {
+			if len(term.stems) == 1 && term.stems[0] == word {
+				t.Errorf("topic %q: got the term %q, want it only in the phrase", name, word)
+			}
+		}
+	}
+	kept := false
+	for _, term := range l.profile(ai.Topic{Name: "War crimes"}, reading{}).terms {
+		kept = kept || len(term.stems) == 1 && term.stems[0] == "war"
+	}
+	if !kept {
+		t.Error(`topic "War crimes": got no term "war", which is a stop word in German only`)
+	}
+}

@@ -100,18 +100,6 @@ func TestNameAloneDrawsNoLanguage(t *testing.T) {
 	}
 }
 
-func TestForeignStopWordInAnEnglishTextIsNoEvidence(t *testing.T) {
-	const text = "Charles de Gaulle met Simone de Beauvoir in Rio de Janeiro. The Marquis de Sade was " +
-		"not there, and neither was Guy de Maupassant."
-	confidence := func(name string) int {
-		topics := []ai.Topic{{ID: "x", Name: name}}
-		return classifier(t).Rank(ai.Request{Text: text, Topics: topics})[0].Confidence
-	}
-	if got, want := confidence("Maison de campagne"), confidence("Maison campagne"); got > want {
-		t.Errorf("got confidence %d, want at most %d, that without \"de\"", got, want)
-	}
-}
-
 // A topic's own words count in every language, also when the document inflects them.
 func TestStemsOfOtherLanguages(t *testing.T) {
 	for _, c := range []struct{ keyword, text string }{

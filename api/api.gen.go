@@ -99,6 +99,7 @@ const (
 	DocumentReasonBroken         DocumentReason = "broken"
 	DocumentReasonContentChanged DocumentReason = "content_changed"
 	DocumentReasonEncrypted      DocumentReason = "encrypted"
+	DocumentReasonNoOcr          DocumentReason = "no_ocr"
 	DocumentReasonNoText         DocumentReason = "no_text"
 	DocumentReasonQuotaExceeded  DocumentReason = "quota_exceeded"
 	DocumentReasonSizeMismatch   DocumentReason = "size_mismatch"
@@ -115,6 +116,8 @@ func (e DocumentReason) Valid() bool {
 	case DocumentReasonContentChanged:
 		return true
 	case DocumentReasonEncrypted:
+		return true
+	case DocumentReasonNoOcr:
 		return true
 	case DocumentReasonNoText:
 		return true
@@ -944,11 +947,13 @@ type DocumentPatch struct {
 //
 // Reasons for `failed`:
 //
-// - `encrypted`: the file is protected with a password.
-// - `no_text`: the file is empty or contains no text.
-// - `broken`: the file is damaged.
-// - `unsupported`: the classifier cannot read files of this type.
-// - `ai_unavailable`: the AI provider did not respond in any attempt.
+//   - `encrypted`: the file is protected with a password.
+//   - `no_text`: the file is empty or contains no text.
+//   - `no_ocr`: the file is a picture or a scan, and the program that reads pictures (tesseract) is
+//     not installed.
+//   - `broken`: the file is damaged.
+//   - `unsupported`: the classifier cannot read files of this type.
+//   - `ai_unavailable`: the AI provider did not respond in any attempt.
 //
 // Reason for `quarantined`:
 //
@@ -1091,6 +1096,14 @@ type EventStreamEnd struct {
 //
 // Examples: token_expired
 type EventStreamEndReason string
+
+// Explanation Why a document has its topics.
+type Explanation struct {
+	// Topics The evidence for each topic.
+	//
+	// Examples: [{"examples":[],"id":"0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b","words":["invoice","amount due"]}]
+	Topics []TopicEvidence `json:"topics"`
+}
 
 // Health The result of a health check.
 type Health struct {
@@ -1627,6 +1640,28 @@ type Topic struct {
 //
 // Examples: Plants and seeds
 type TopicDescription = string
+
+// TopicEvidence The evidence for one topic.
+type TopicEvidence struct {
+	// Examples The ids of the user's documents that are most similar, the most similar first. The user
+	// has put them into the topic.
+	//
+	//
+	// Examples: ["0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6c"]
+	Examples []openapi_types.UUID `json:"examples"`
+
+	// ID The id of the topic.
+	//
+	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+	ID openapi_types.UUID `json:"id"`
+
+	// Words Words and phrases of the document, the most important first. A language model quotes one
+	// sentence of the document instead.
+	//
+	//
+	// Examples: ["invoice","amount due"]
+	Words []string `json:"words"`
+}
 
 // TopicKeywords Up to 50 words or phrases, of 1 to 40 characters each, that documents with this topic are
 // likely to contain.
@@ -2317,6 +2352,9 @@ type ServerInterface interface {
 	// GetDownloadURL Create a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx echo.Context, id DocumentID, params GetDownloadURLParams) error
+	// GetExplanation Explain why a document has its topics
+	// (GET /api/documents/{id}/explanation)
+	GetExplanation(ctx echo.Context, id DocumentID) error
 	// AbortMultipartUpload Abort a multipart upload
 	// (DELETE /api/documents/{id}/multipart-upload)
 	AbortMultipartUpload(ctx echo.Context, id DocumentID) error
@@ -2946,6 +2984,22 @@ func (w *ServerInterfaceWrapper) GetDownloadURL(ctx echo.Context) error {
 	return err
 }
 
+// GetExplanation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetExplanation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetExplanation(ctx, id)
+	return err
+}
+
 // AbortMultipartUpload converts echo context to params.
 func (w *ServerInterfaceWrapper) AbortMultipartUpload(ctx echo.Context) error {
 	var err error
@@ -3260,6 +3314,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/api/documents/:id", wrapper.UpdateDocument, options.OperationMiddlewares["UpdateDocument"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/confirm", wrapper.ConfirmDocument, options.OperationMiddlewares["ConfirmDocument"]...)
 	router.GET(options.BaseURL+"/api/documents/:id/download-url", wrapper.GetDownloadURL, options.OperationMiddlewares["GetDownloadURL"]...)
+	router.GET(options.BaseURL+"/api/documents/:id/explanation", wrapper.GetExplanation, options.OperationMiddlewares["GetExplanation"]...)
 	router.DELETE(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.AbortMultipartUpload, options.OperationMiddlewares["AbortMultipartUpload"]...)
 	router.GET(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.GetMultipartUpload, options.OperationMiddlewares["GetMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/complete", wrapper.CompleteMultipartUpload, options.OperationMiddlewares["CompleteMultipartUpload"]...)
@@ -4107,6 +4162,28 @@ func (response GetDownloadURL200JSONResponse) VisitGetDownloadURLResponse(w http
 	return err
 }
 
+type GetExplanationRequestObject struct {
+	ID DocumentID `json:"id"`
+}
+
+type GetExplanationResponseObject interface {
+	VisitGetExplanationResponse(w http.ResponseWriter) error
+}
+
+type GetExplanation200JSONResponse Explanation
+
+func (response GetExplanation200JSONResponse) VisitGetExplanationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AbortMultipartUploadRequestObject struct {
 	ID DocumentID `json:"id"`
 }
@@ -4526,6 +4603,9 @@ type StrictServerInterface interface {
 	// GetDownloadURL Create a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx context.Context, request GetDownloadURLRequestObject) (GetDownloadURLResponseObject, error)
+	// GetExplanation Explain why a document has its topics
+	// (GET /api/documents/{id}/explanation)
+	GetExplanation(ctx context.Context, request GetExplanationRequestObject) (GetExplanationResponseObject, error)
 	// AbortMultipartUpload Abort a multipart upload
 	// (DELETE /api/documents/{id}/multipart-upload)
 	AbortMultipartUpload(ctx context.Context, request AbortMultipartUploadRequestObject) (AbortMultipartUploadResponseObject, error)
@@ -5423,6 +5503,31 @@ func (sh *strictHandler) GetDownloadURL(ctx echo.Context, id DocumentID, params 
 		return err
 	} else if validResponse, ok := response.(GetDownloadURLResponseObject); ok {
 		return validResponse.VisitGetDownloadURLResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetExplanation operation middleware
+func (sh *strictHandler) GetExplanation(ctx echo.Context, id DocumentID) error {
+	var request GetExplanationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetExplanation(ctx.Request().Context(), request.(GetExplanationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetExplanation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetExplanationResponseObject); ok {
+		return validResponse.VisitGetExplanationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

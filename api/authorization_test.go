@@ -48,6 +48,7 @@ var operationCases = map[string]operationCase{
 		body:        api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 1},
 		invalidBody: map[string]any{"filename": "a", "content_type": "text/plain", "size": 0},
 	},
+	"GetExplanation":     {resource: "document"},
 	"GetMultipartUpload": {resource: "document"},
 	"SignPart": {
 		resource:    "document",

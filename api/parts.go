@@ -71,7 +71,8 @@ func (s *server) partUpload(
 		return PartUpload{}, err
 	}
 	url, headers, expiresAt, err := s.config.Presigner.PartURL(ctx, m.ObjectKey, m.UploadID,
-		part.Number, m.PartLength(part.Number), digest, uploadURLTTL)
+		part.Number, m.PartLength(part.Number), digest, allowance(ctx, m.Left),
+		uploadURLTTL)
 	if err != nil {
 		return PartUpload{}, fmt.Errorf(
 			"sign a URL for part %d of document %s: %w", part.Number, m.DocumentID, err)

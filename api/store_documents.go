@@ -18,7 +18,8 @@ const repeatTimeout = 3 * time.Second
 // A storedDocument is the result of storeDocuments for one document.
 type storedDocument struct {
 	view    postgres.DocumentView
-	created bool // by this request
+	created bool  // by this request
+	left    int64 // bytes of the quota, before the request
 	err     error
 }
 
@@ -56,7 +57,9 @@ func (s *server) storeDocuments(
 	var awaiting []string // keys
 	var renewed []schema.Document
 	for i, c := range created {
-		stored[i] = storedDocument{postgres.DocumentView{Document: c.Document}, c.New, c.Err}
+		stored[i] = storedDocument{
+			view: postgres.DocumentView{Document: c.Document}, created: c.New, left: c.Left, err: c.Err,
+		}
 		if !stored[i].existed() || !c.Document.Status.AwaitsFile() {
 			continue
 		}

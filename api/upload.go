@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -66,7 +67,8 @@ func (s *server) uploadURL(ctx context.Context, stored storedDocument) (UploadUR
 		return result, nil
 	}
 	url, headers, expiresAt, err := s.config.Presigner.UploadURL(
-		ctx, d.ObjectKey, d.ContentType, d.Size, d.DeclaredSHA256, uploadURLTTL)
+		ctx, d.ObjectKey, d.ContentType, d.Size, d.DeclaredSHA256, allowance(ctx, stored.left),
+		uploadURLTTL)
 	if err != nil {
 		return UploadURL{}, fmt.Errorf("sign an upload URL for document %s: %w", d.ID, err)
 	}
@@ -74,6 +76,13 @@ func (s *server) uploadURL(ctx context.Context, stored storedDocument) (UploadUR
 		Method: UploadMethodPUT, URL: url, Headers: headers, ExpiresAt: expiresAt.UTC(),
 	}
 	return result, nil
+}
+
+// allowance limits the caller's uploads in progress to twice what is left of the quota. Until they
+// end, no quota shows what they occupy. Twice, because several uploads may be in progress that do
+// not all fit; confirming them rejects those that do not.
+func allowance(ctx context.Context, left int64) minio.Allowance {
+	return minio.Allowance{User: callerOf(ctx).id, Bytes: 2 * max(0, left)}
 }
 
 // newDocument returns the document that the request describes.

@@ -187,7 +187,7 @@ func (r *uploadsRun) putThroughGateway(
 		u := &uploads[i]
 		u.Upload.Method, u.Document.ID = "PUT", d.ID.String()
 		u.Upload.URL, u.Upload.Headers, _, err = presigner.UploadURL(
-			ctx, d.ObjectKey, d.ContentType, d.Size, nil, 15*time.Minute)
+			ctx, d.ObjectKey, d.ContentType, d.Size, nil, minio.Allowance{}, 15*time.Minute)
 		if err != nil {
 			return 0, err
 		}

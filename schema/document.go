@@ -60,6 +60,7 @@ const (
 	ReasonSizeMismatch   Reason = "size_mismatch"   // rejected: not the declared size
 	ReasonEncrypted      Reason = "encrypted"       // failed: the file needs a password
 	ReasonNoText         Reason = "no_text"         // failed: the file contains no text, or is empty
+	ReasonNoOCR          Reason = "no_ocr"          // failed: a picture, and there is no OCR
 	ReasonBroken         Reason = "broken"          // failed: the file is damaged
 	ReasonUnsupported    Reason = "unsupported"     // failed: files of this type are not supported
 	ReasonAIUnavailable  Reason = "ai_unavailable"  // failed: the AI provider did not answer

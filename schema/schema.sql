@@ -1276,7 +1276,8 @@ BEGIN
             WHEN 'pending'     THEN reason = ''
             WHEN 'uploaded'    THEN reason = ''
             WHEN 'classified'  THEN reason = ''
-            WHEN 'failed'      THEN reason IN ('encrypted', 'no_text', 'broken', 'unsupported', 'ai_unavailable')
+            WHEN 'failed'      THEN reason IN ('encrypted', 'no_text', 'no_ocr', 'broken',
+                'unsupported', 'ai_unavailable')
             WHEN 'rejected'    THEN reason IN ('quota_exceeded', 'size_mismatch')
             WHEN 'expired'     THEN reason = ''
             WHEN 'quarantined' THEN reason = 'content_changed'

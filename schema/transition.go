@@ -11,9 +11,6 @@ import (
 // 30, so by then no upload can be in progress.
 const ExpireAfter = time.Hour
 
-// MaxExplanation is the maximum size of an explanation in bytes.
-const MaxExplanation = 1024
-
 // Decision is the result of a transition. A transition that takes a Quota may change it, and is
 // executed while the quota is locked; the others never change what the document is charged. The
 // transaction that executes the transition writes the changed document and quota, and what the
@@ -31,8 +28,8 @@ type Decision struct {
 	DeleteObject bool
 	// Topics, if not nil, replaces the topics of the document, and removes its explanation.
 	Topics []DocumentTopic
-	// Explanation, if Topics is not nil and it is not empty, is the explanation of these topics: a
-	// JSON object of at most MaxExplanation bytes.
+	// Explanation, if Topics is not nil and it is not empty, is the encoded Explanation of these
+	// topics.
 	Explanation []byte
 	// Example, if not empty, replaces the example of the document, from which a provider learns.
 	Example []byte

@@ -60,11 +60,11 @@ func (c *Classifier) postpone(provider string, wait time.Duration) error {
 	return runner.Postpone(err, wait+rand.N(wait/2+c.config.MinDelay+1))
 }
 
-// ask calls the provider that the owner's settings or the defaults name. If the answer is invalid
-// it calls the provider once more.
+// ask calls the provider that the owner's settings or the defaults name, and returns its answer and
+// what speaks for the topics in it. If the answer is invalid, ask calls the provider once more.
 func (c *Classifier) ask(
 	ctx context.Context, in *input, text string,
-) (answer ai.Answer, err error) {
+) (answer ai.Answer, explanation schema.Explanation, err error) {
 	name, model := c.choose(in.settings)
 	owner := in.document.UserID
 	request := ai.Request{
@@ -79,13 +79,15 @@ func (c *Classifier) ask(
 			Keywords:    t.Keywords,
 		}
 	}
+	var examples map[postgres.UserTopic][]postgres.Example
 	if name == builtin.Provider {
-		examples, err := in.examples(ctx)
-		if err != nil {
-			return ai.Answer{}, err
+		if examples, err = in.examples(ctx); err != nil {
+			return ai.Answer{}, explanation, err
 		}
 		for i, t := range in.topics {
-			request.Topics[i].Examples = examples[postgres.UserTopic{User: owner, Topic: t.ID}]
+			for _, e := range examples[postgres.UserTopic{User: owner, Topic: t.ID}] {
+				request.Topics[i].Examples = append(request.Topics[i].Examples, e.Content)
+			}
 		}
 	}
 	const asks = 2
@@ -96,9 +98,21 @@ func (c *Classifier) ask(
 		}
 	}
 	if err != nil {
-		return ai.Answer{}, fmt.Errorf("ask provider %s: %w", name, err)
+		return ai.Answer{}, explanation, fmt.Errorf("ask provider %s: %w", name, err)
 	}
-	return answer, nil
+	for _, choice := range answer.Choices {
+		topic, err := uuid.Parse(choice.TopicID)
+		if err != nil {
+			continue
+		}
+		evidence := schema.TopicEvidence{ID: topic, Words: choice.Words}
+		for _, i := range choice.Examples {
+			example := examples[postgres.UserTopic{User: owner, Topic: topic}][i]
+			evidence.Examples = append(evidence.Examples, example.Document)
+		}
+		explanation.Topics = append(explanation.Topics, evidence)
+	}
+	return answer, explanation, nil
 }
 
 // examplesPerTopic is the number of examples per topic that are passed to the builtin provider.
@@ -109,9 +123,9 @@ const examplesPerTopic = 32
 // provider is builtin. It reads them from the database once, when it is first called, and leaves
 // out the inputs that are nil by then.
 func (c *Classifier) examplesOf(inputs []*input,
-) func(context.Context) (map[postgres.UserTopic][][]byte, error) {
-	var examples map[postgres.UserTopic][][]byte
-	return func(ctx context.Context) (_ map[postgres.UserTopic][][]byte, err error) {
+) func(context.Context) (map[postgres.UserTopic][]postgres.Example, error) {
+	var examples map[postgres.UserTopic][]postgres.Example
+	return func(ctx context.Context) (_ map[postgres.UserTopic][]postgres.Example, err error) {
 		if examples != nil {
 			return examples, nil
 		}

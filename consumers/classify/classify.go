@@ -194,7 +194,7 @@ type input struct {
 	detectedType string
 	digest       []byte
 	// examples returns the examples of at least the owner's topics.
-	examples func(context.Context) (map[postgres.UserTopic][][]byte, error)
+	examples func(context.Context) (map[postgres.UserTopic][]postgres.Example, error)
 }
 
 // inputs reads the documents of the messages and returns their inputs, in the order of the
@@ -295,16 +295,22 @@ func (c *Classifier) decide(ctx context.Context, in *input, extract extraction) 
 		}
 		return nil, err
 	}
-	answer, err := c.ask(ctx, in, text)
+	answer, explanation, err := c.ask(ctx, in, text)
 	if err != nil {
 		return c.outcome(ctx, in, err)
 	}
-	return c.accept(ctx, in, answer)
+	return c.accept(ctx, in, answer, explanation)
 }
 
 // accept creates the topics that an answer suggests.
-func (c *Classifier) accept(ctx context.Context, in *input, answer ai.Answer) (*decision, error) {
+func (c *Classifier) accept(
+	ctx context.Context, in *input, answer ai.Answer, explanation schema.Explanation,
+) (*decision, error) {
 	topics, err := c.topicsOf(ctx, in, answer)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := explanation.Encode()
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +318,7 @@ func (c *Classifier) accept(ctx context.Context, in *input, answer ai.Answer) (*
 		decide: func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
 			decision := d.Classify(topics, answer.Provider, answer.Model, now)
 			if decision.Changed {
-				decision.Example = answer.Example
+				decision.Example, decision.Explanation = answer.Example, encoded
 			}
 			return decision
 		},

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -242,6 +244,20 @@ func TestStatusByContent(t *testing.T) {
 			expectPublished(t, b, d.ID, strings.Fields(test.want)[0])
 		})
 	}
+}
+
+func TestPictureWithoutTesseract(t *testing.T) {
+	b := setup(t)
+	t.Setenv("PATH", t.TempDir())
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 200, 100))); err != nil {
+		t.Fatal(err)
+	}
+	d := b.Uploaded(b.Alice, picture.String())
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "failed no_ocr")
 }
 
 // The detected type and the digest are stored whether or not text can be extracted. It is logged if

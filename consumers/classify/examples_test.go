@@ -67,8 +67,20 @@ func TestBuiltinLearnsFromTopicsThatAUserSetManually(t *testing.T) {
 		}
 	}
 	const news = "In the garden the tomatoes and the lettuce grow in good soil; water the seeds."
-	if got := topics(classified(b.Alice, news)); len(got) != 1 || got[0].TopicID != first {
+	d := classified(b.Alice, news)
+	if got := topics(d); len(got) != 1 || got[0].TopicID != first {
 		t.Errorf("got topics %v, want only %s", got, first)
+	}
+	// The topic is explained with the documents that the user put into it.
+	explanation, err := b.API.ForUser(b.Alice).Explanation(t.Context(), d.ID)
+	if err != nil || len(explanation.Topics) != 1 || explanation.Topics[0].ID != first ||
+		len(explanation.Topics[0].Examples) == 0 {
+		t.Fatalf("got %+v, %v; want examples of topic %s", explanation, err, first)
+	}
+	for _, example := range explanation.Topics[0].Examples {
+		if got := topics(schema.Document{ID: example}); len(got) != 1 || got[0].TopicID != first {
+			t.Errorf("example %s: got topics %v, want %s", example, got, first)
+		}
 	}
 	if got := topics(classified(b.Bob, news)); len(got) != 0 {
 		t.Errorf("got topics %v for another user's document, want none", got)

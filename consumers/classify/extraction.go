@@ -97,15 +97,10 @@ func (c *Classifier) open(ctx context.Context, in *input) (io.ReadCloser, int64,
 // reasonOf returns the reason for a failed document that corresponds to an extraction error. It
 // returns false if the error is not the fault of the document.
 func reasonOf(err error) (schema.Reason, bool) {
-	switch {
-	case errors.Is(err, extract.ErrEncrypted):
-		return schema.ReasonEncrypted, true
-	case errors.Is(err, extract.ErrNoText):
-		return schema.ReasonNoText, true
-	case errors.Is(err, extract.ErrBroken):
-		return schema.ReasonBroken, true
-	case errors.Is(err, extract.ErrUnsupported):
-		return schema.ReasonUnsupported, true
+	switch reason := schema.Reason(extract.Reason(err)); reason {
+	case schema.ReasonEncrypted, schema.ReasonNoText, schema.ReasonNoOCR, schema.ReasonBroken,
+		schema.ReasonUnsupported:
+		return reason, true
 	}
 	return "", false
 }

@@ -44,6 +44,11 @@ type Choice struct {
 	TopicID string
 	// Confidence is the probability that the topic is right, in percent from 0 to 100.
 	Confidence int
+	// Words are words and phrases of the document that speak for the topic, the most important first,
+	// or one sentence of it. Examples are the indexes of the most similar ones of the topic's
+	// examples, the most similar first. Both may be empty.
+	Words    []string
+	Examples []int
 }
 
 // Answer is the result of a classification.

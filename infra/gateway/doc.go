@@ -23,5 +23,6 @@
 //
 // The gateway limits how long headers and transfers may take, and how many connections may be open
 // in total and per address; see [Config]. It also limits how many bytes may be sent for one part of
-// a multipart upload, because MinIO stores what is sent again in addition for a while.
+// a multipart upload, because MinIO stores what is sent again in addition for a while, and how many
+// bytes one user may have in progress; see [minio.Allowance].
 package gateway

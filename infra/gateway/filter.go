@@ -116,8 +116,11 @@ const (
 
 // isPresignedParam reports whether name is a parameter of Intray's presigned URLs.
 func isPresignedParam(name string) bool {
-	return name == paramPartNumber || name == paramUploadID || name == minio.ParamSize ||
-		slices.Contains(signatureParams, name) || slices.Contains(responseParams, name)
+	switch name {
+	case paramPartNumber, paramUploadID, minio.ParamSize, minio.ParamUser, minio.ParamAllowance:
+		return true
+	}
+	return slices.Contains(signatureParams, name) || slices.Contains(responseParams, name)
 }
 
 // checkPartParams checks the parameters of a part. They are allowed in a PUT or its preflight

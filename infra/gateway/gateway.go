@@ -62,6 +62,7 @@ type handler struct {
 	proxy     *httputil.ReverseProxy
 	transport *http.Transport
 	parts     *partBytes
+	users     *userBytes
 }
 
 // New returns an HTTP handler for the gateway. It answers GET /healthz with 200. It checks every
@@ -71,7 +72,10 @@ type handler struct {
 // as Server does, and limit the number of connections.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
-	h := &handler{config: config, transport: newTransport(), parts: newPartBytes()}
+	h := &handler{
+		config: config, transport: newTransport(),
+		parts: newPartBytes(), users: &userBytes{inProgress: map[string]int64{}},
+	}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		ModifyResponse: secure,
@@ -141,8 +145,9 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 			header[name] = values
 		}
 	}
-	if _, isPart := partOf(r.In); isPart {
-		// MinIO gets none of the body of a request that it refuses, so that it does not count as sent.
+	if r.In.Method == http.MethodPut {
+		// The body is read once MinIO has accepted the headers, so a request that it refuses counts
+		// neither for a part nor for a user.
 		header.Set("Expect", "100-continue")
 	}
 	r.Out.Header = header
@@ -212,6 +217,10 @@ func (h *handler) handleError(w http.ResponseWriter, r *http.Request, err error)
 	}
 	path := shorten(r.URL.Path)
 	switch timeout := net.Error(nil); {
+	case errors.Is(clientErr, errAllowance):
+		h.config.Log.Info("upload refused", "path", path, "reason", errAllowance)
+		w.Header().Set("Retry-After", "1")
+		writeError(w, r, allowanceRefusal.status, allowanceRefusal.code, allowanceRefusal.message)
 	case errors.Is(clientErr, os.ErrDeadlineExceeded):
 		h.config.Log.Info("upload timed out", "path", path)
 		w.Header().Set("Connection", "close")

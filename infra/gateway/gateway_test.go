@@ -428,6 +428,10 @@ func TestForwardedRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The body is sent only after MinIO has accepted the headers.
+	if _, err := fmt.Fprint(conn, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	half := make([]byte, 5)
 	if _, err := io.ReadFull(req.Body, half); err != nil || string(half) != "12345" {
 		t.Errorf("first half of the body: got %q, %v; want 12345", half, err)
@@ -436,8 +440,11 @@ func TestForwardedRequest(t *testing.T) {
 		t.Errorf("got %s for host %s, want %s for files.example.test:81",
 			req.RequestURI, req.Host, target)
 	}
+	if got := req.Header.Get("Expect"); got != "100-continue" {
+		t.Errorf("got Expect: %q, want 100-continue", got)
+	}
 	for name := range req.Header {
-		if name != "Content-Type" && name != "Content-Length" {
+		if name != "Content-Type" && name != "Content-Length" && name != "Expect" {
 			t.Errorf("header %s was forwarded: %q", name, req.Header[name])
 		}
 	}

@@ -181,9 +181,17 @@ func (s *stack) upload(
 	t testing.TB, content []byte,
 ) (key, address string, headers map[string]string) {
 	t.Helper()
+	return s.uploadWithin(t, content, minio.Allowance{})
+}
+
+// uploadWithin is upload with an allowance.
+func (s *stack) uploadWithin(
+	t testing.TB, content []byte, allowance minio.Allowance,
+) (key, address string, headers map[string]string) {
+	t.Helper()
 	key = newKey(t)
 	address, headers, _, err := s.presigner.UploadURL(
-		t.Context(), key, "text/plain", int64(len(content)), nil, time.Minute)
+		t.Context(), key, "text/plain", int64(len(content)), nil, allowance, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

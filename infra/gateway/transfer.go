@@ -24,7 +24,7 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	if err := errors.Join(in.disableStall(), out.disableStall()); err != nil {
 		return err
 	}
-	body := &upload{ReadCloser: r.Body, deadline: in}
+	body := &upload{ReadCloser: r.Body, deadline: in, reserved: h.users.reservation(r)}
 	if r.ContentLength > 0 {
 		// Set the body of a copy, because net/http inspects the type of the original's body.
 		r = r.WithContext(r.Context())
@@ -32,6 +32,7 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	}
 	response := &writer{ResponseWriter: w, deadline: out, upload: body}
 	began := time.Now()
+	defer body.reserved.release()
 	defer func() { // also runs if handleError panics to close the connection
 		count(r.Method, response.status)
 		trace(r, response.status, began)
@@ -69,15 +70,21 @@ func (d *deadline) extend() {
 }
 
 // upload is the body of a PUT. It counts the bytes that the client has sent, and records the error
-// of reading from the client, so that handleError can tell the client's failures from MinIO's.
+// of reading from the client, so that handleError can tell the client's failures from MinIO's. It
+// is first read when MinIO has accepted the headers.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline
+	reserved *reservation
 	sent     atomic.Int64
 	err      atomic.Pointer[error]
 }
 
 func (u *upload) Read(p []byte) (int, error) {
+	if err := u.reserved.take(); err != nil {
+		u.err.Store(&err)
+		return 0, err
+	}
 	u.deadline.extend()
 	n, err := u.ReadCloser.Read(p)
 	u.sent.Add(int64(n))

@@ -27,8 +27,7 @@ func newTransport() *http.Transport {
 		},
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: time.Minute,
-		// If a client sends Expect: 100-continue, its body is read only after MinIO has accepted the
-		// headers.
+		// The body of a PUT is read only after MinIO has accepted the headers (see rewrite).
 		ExpectContinueTimeout: 5 * time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConns:          1024,

@@ -36,7 +36,7 @@ func Example() {
 	const key = "documents/0123456789/01234567-89ab-7def-8123-456789abcdef"
 	const content = "hello"
 	address, headers, _, err := presigner.UploadURL(
-		ctx, key, "text/plain", int64(len(content)), nil, time.Minute)
+		ctx, key, "text/plain", int64(len(content)), nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		fmt.Println(err)
 		return

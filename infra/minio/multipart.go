@@ -143,7 +143,7 @@ func wrapUploadError(op, key string, err error) error {
 // part of a different size, and MinIO 403.
 func (p *Presigner) PartURL(
 	ctx context.Context, key, uploadID string, number int, size int64, sha256 []byte,
-	expiry time.Duration,
+	allowance Allowance, expiry time.Duration,
 ) (address string, headers map[string]string, expiresAt time.Time, err error) {
 	if number < 1 || number > 10_000 || size < 0 || uploadID == "" ||
 		(sha256 != nil && len(sha256) != 32) {
@@ -162,6 +162,7 @@ func (p *Presigner) PartURL(
 		"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID},
 		ParamSize: signed["Content-Length"],
 	}
+	allowance.add(query)
 	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, query, signed)
 	if err != nil {
 		return "", nil, time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)

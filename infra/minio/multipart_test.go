@@ -48,7 +48,7 @@ func (s *stack) putPart(
 	t.Helper()
 	size := int64(len(content))
 	address, _, _, err := s.presigner(t).PartURL(
-		t.Context(), key, uploadID, number, size, nil, time.Minute)
+		t.Context(), key, uploadID, number, size, nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,8 @@ func TestAbortUpload(t *testing.T) {
 	key := newKey(t)
 	id := s.begin(t, m, key)
 	s.putPart(t, key, id, 1, []byte("x"))
-	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, id, 2, 1, nil, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(
+		t.Context(), key, id, 2, 1, nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,8 @@ func TestPartURLAcceptsOnlyWhatItSigned(t *testing.T) {
 	m := s.multipart(t)
 	key, other := newKey(t), newKey(t)
 	id, otherID := s.begin(t, m, key), s.begin(t, m, other)
-	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, id, 1, 5, nil, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(
+		t.Context(), key, id, 1, 5, nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +275,8 @@ func TestPartURLExpires(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	before := time.Now()
-	_, _, expiresAt, err := s.presigner(t).PartURL(t.Context(), key, "upload", 1, 5, nil, time.Minute)
+	_, _, expiresAt, err := s.presigner(t).PartURL(
+		t.Context(), key, "upload", 1, 5, nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +291,7 @@ func TestPartURLRejectsInvalidNumbers(t *testing.T) {
 	presigner := setup(t).presigner(t)
 	for _, number := range []int{0, -1, 10_001} {
 		address, _, _, err := presigner.PartURL(
-			t.Context(), newKey(t), "upload", number, 5, nil, time.Minute)
+			t.Context(), newKey(t), "upload", number, 5, nil, minio.Allowance{}, time.Minute)
 		if err == nil {
 			t.Errorf("part %d: got %s, want an error", number, address)
 		}

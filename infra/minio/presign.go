@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	miniogo "github.com/minio/minio-go/v7"
 )
 
@@ -22,6 +23,29 @@ const MaxDownloadExpiry = 5 * time.Minute
 // bytes. MinIO ignores it, but its signature covers it. So the gateway can tell a client that sends
 // another size what is wrong; MinIO only answers that the signature does not match.
 const ParamSize = "x-intray-size"
+
+// ParamUser and ParamAllowance are the query parameters of an upload URL that contain an Allowance.
+// MinIO ignores them, but its signature covers them.
+const (
+	ParamUser      = "x-intray-user"
+	ParamAllowance = "x-intray-allowance"
+)
+
+// An Allowance limits how many bytes one user may have in progress at the same time. The gateway
+// applies the limit in the URL of each upload, to all uploads of the user that are in progress
+// there. The zero Allowance sets no limit.
+type Allowance struct {
+	User  uuid.UUID
+	Bytes int64
+}
+
+// add adds the allowance to the query of a URL.
+func (a Allowance) add(query url.Values) {
+	if a.User != uuid.Nil {
+		query.Set(ParamUser, a.User.String())
+		query.Set(ParamAllowance, strconv.FormatInt(a.Bytes, 10))
+	}
+}
 
 // checksumHeader is the header with the SHA-256 digest of the body, which MinIO verifies.
 const checksumHeader = "x-amz-checksum-sha256"
@@ -86,7 +110,8 @@ func isBaseURL(u *url.URL) bool {
 // Content-Length is not among the returned headers, because browsers set it themselves and do not
 // let scripts set it. After the object is deleted, the same URL works again until it expires.
 func (p *Presigner) UploadURL(
-	ctx context.Context, key, contentType string, size int64, sha256 []byte, expiry time.Duration,
+	ctx context.Context, key, contentType string, size int64, sha256 []byte, allowance Allowance,
+	expiry time.Duration,
 ) (address string, headers map[string]string, expiresAt time.Time, err error) {
 	switch {
 	case size < 0:
@@ -107,6 +132,7 @@ func (p *Presigner) UploadURL(
 		signed.Set(name, value)
 	}
 	query := url.Values{ParamSize: signed["Content-Length"]}
+	allowance.add(query)
 	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, query, signed)
 	if err != nil {
 		return "", nil, time.Time{}, fmt.Errorf("presign upload of %s: %w", key, err)

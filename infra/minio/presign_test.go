@@ -50,7 +50,7 @@ func TestUploadURLAcceptsOnlyWhatItSigned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			key, size := newKey(t), int64(len(content))
 			address, headers, _, err := presigner.UploadURL(
-				t.Context(), key, "text/plain", size, test.digest, time.Minute)
+				t.Context(), key, "text/plain", size, test.digest, minio.Allowance{}, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestUploadURLForAnEmptyFile(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	address, headers, _, err := s.presigner(t).UploadURL(
-		t.Context(), key, "text/plain", 0, nil, time.Minute)
+		t.Context(), key, "text/plain", 0, nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestUploadURLForAnEmptyFile(t *testing.T) {
 func TestOnlyOneConcurrentUploadSucceeds(t *testing.T) {
 	s := setup(t)
 	address, headers, _, err := s.presigner(t).UploadURL(
-		t.Context(), newKey(t), "text/plain", int64(len(content)), nil, time.Minute)
+		t.Context(), newKey(t), "text/plain", int64(len(content)), nil, minio.Allowance{}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,8 @@ func TestUploadURLRejectsInvalidArguments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, _, _, err := presigner.UploadURL(
-				t.Context(), newKey(t), test.contentType, test.size, test.digest, test.expiry)
+				t.Context(), newKey(t), test.contentType, test.size, test.digest, minio.Allowance{},
+				test.expiry)
 			if err == nil {
 				t.Errorf("got %s, want an error", address)
 			}
@@ -148,7 +149,7 @@ func TestURLsExpire(t *testing.T) {
 	presigner := s.presigner(t)
 	s.put(t, key, "x")
 	up, headers, upUntil, err := presigner.UploadURL(
-		t.Context(), newKey(t), "text/plain", int64(len(content)), nil, time.Second)
+		t.Context(), newKey(t), "text/plain", int64(len(content)), nil, minio.Allowance{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestPresignerNeedsNoNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	address, _, _, err := presigner.UploadURL(
-		t.Context(), "documents/0/1", "text/plain", 1, nil, time.Minute)
+		t.Context(), "documents/0/1", "text/plain", 1, nil, minio.Allowance{}, time.Minute)
 	const want = "https://files.example.org/documents/documents/0/1?"
 	if err != nil || !strings.HasPrefix(address, want) {
 		t.Errorf("got %s, %v; want a URL that begins with %s", address, err, want)

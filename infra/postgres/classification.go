@@ -80,23 +80,29 @@ func (db *DB) availableTopics(ctx context.Context, topics map[uuid.UUID][]schema
 // A UserTopic is a topic of which a user has examples.
 type UserTopic struct{ User, Topic uuid.UUID }
 
+// An Example is what a provider has stored about a document.
+type Example struct {
+	Document uuid.UUID `db:"document_id"`
+	Content  []byte    `db:"example"`
+}
+
 // Examples returns, for each of the topics, the examples of up to limit of the user's documents
 // whose topics the user set manually, newest first. Its cost depends on the number of topics and on
 // limit, but not on the number of documents. It requires the role worker.
 func (db *DB) Examples(
 	ctx context.Context, topics []UserTopic, limit int,
-) (map[UserTopic][][]byte, error) {
+) (map[UserTopic][]Example, error) {
 	var rows []struct {
-		User    uuid.UUID `db:"owner"`
-		Topic   uuid.UUID `db:"topic"`
-		Example []byte    `db:"example"`
+		User  uuid.UUID `db:"owner"`
+		Topic uuid.UUID `db:"topic"`
+		Example
 	}
 	users, ids := make([]uuid.UUID, len(topics)), make([]uuid.UUID, len(topics))
 	for i, t := range topics {
 		users[i], ids[i] = t.User, t.Topic
 	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT t.owner, t.topic, e.example
+		SELECT t.owner, t.topic, e.document_id, e.example
 		FROM unnest($1::uuid[], $2::uuid[]) AS t (owner, topic)
 		CROSS JOIN LATERAL (
 			SELECT document_id FROM document_topics
@@ -107,7 +113,7 @@ func (db *DB) Examples(
 	if err != nil {
 		return nil, wrap(ctx, err, "read the examples of %d topics", len(topics))
 	}
-	examples := make(map[UserTopic][][]byte)
+	examples := make(map[UserTopic][]Example)
 	for _, r := range rows {
 		t := UserTopic{r.User, r.Topic}
 		examples[t] = append(examples[t], r.Example)

@@ -61,7 +61,7 @@ func (b *bundle) examples(t *testing.T, user, topic uuid.UUID, limit int) []stri
 	must(t, err)
 	var texts []string
 	for _, e := range found[wanted] {
-		texts = append(texts, string(e))
+		texts = append(texts, string(e.Content))
 	}
 	return texts
 }

@@ -21,6 +21,9 @@ type Created struct {
 	Document schema.Document
 	// New reports whether this call has created the document.
 	New bool
+	// Left is how many bytes of the user's quota were left before the request, for a request that
+	// begins with a multipart upload without the bytes of unfinished ones. It can be negative.
+	Left int64
 	// Err is the reason why there is no Document, or why the Document, which is expired, cannot become
 	// pending again.
 	Err error
@@ -127,6 +130,9 @@ func (db *DB) createDocuments(
 			refusals[id] = results[first].refusal(docs[first], maxPending)
 		}
 		err = db.repeatDocuments(ctx, docs, repeated, refusals, created)
+	}
+	for i := range created {
+		created[i].Left = results[0].RemainingBytes.Int64
 	}
 	return created, err
 }

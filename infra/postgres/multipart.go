@@ -30,6 +30,9 @@ type Multipart struct {
 	// Refusal is the schema.CodeQuotaExceeded error if the bytes of the user's unfinished multipart
 	// uploads, this one included, exceed the rest of the quota. Then no URL of a part may be issued.
 	Refusal error
+	// Left is how many bytes of the quota are left without those of the other unfinished uploads. It
+	// can be negative.
+	Left int64
 }
 
 // AddMultipart records a multipart upload that object storage has begun for a document of the user
@@ -113,7 +116,7 @@ func (db *DB) Multipart(
 		if err != nil {
 			return err
 		}
-		m.Active = true
+		m.Active, m.Left = true, left.Int64
 		if m.Size > left.Int64 {
 			m.Refusal = quotaExceeded(m.Size, left.Int64, true)
 		}

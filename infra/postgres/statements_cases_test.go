@@ -455,6 +455,10 @@ var userCases = []statementCase{
 
 	// classification
 	{methods: "ClassifyInputs TransitionWithoutQuota", allowance: batchAllowance, run: classifyInputs},
+	{methods: "Explanation", run: func(s *statementRun) (int, error) {
+		return 0, one0(s.user1().Explanation(s.ctx,
+			s.take(s, 1, "status = 'classified'")[0]))
+	}},
 	{methods: "Examples", run: func(s *statementRun) (int, error) {
 		topic := postgres.UserTopic{User: s.alice, Topic: s.topic}
 		got, err := s.worker.Examples(s.ctx,

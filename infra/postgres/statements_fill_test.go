@@ -179,7 +179,10 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 		`INSERT INTO document_examples (document_id, user_id, example)
 			SELECT fixture_id(1, i), fixture_id(2, 1), 'example' FROM rows WHERE i % 10 <> 0`,
 		`INSERT INTO document_explanations (document_id, user_id, explanation)
-			SELECT fixture_id(1, i), fixture_id(2, 1), '{}' FROM rows WHERE i % 10 <> 0`,
+			SELECT fixture_id(1, i), fixture_id(2, 1), json_build_object('topics', json_build_array(
+				json_build_object('id', fixture_id(3, 1), 'words', '[]'::json, 'examples',
+					json_build_array(fixture_id(1, 1), fixture_id(1, i)))))
+			FROM rows WHERE i % 10 <> 0`,
 		`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason)
 			SELECT fixture_id(1, i), 'DOCUMENTS', 'classify', now() - CASE i % 3
 				WHEN 0 THEN '1 minute' WHEN 1 THEN '20 days' ELSE '35 days' END::interval

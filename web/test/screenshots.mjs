@@ -38,7 +38,8 @@ scenario("screenshots", async (t) => {
     await signIn(page, alice);
     await shoot("intray", page.getByRole("row").nth(3));
     await open(`/documents/${invoice.id}`);
-    await shoot("document", page.getByRole("heading", { level: 1 }));
+    await page.getByText("Why these topics?").click();
+    await shoot("document", page.locator("details dl"));
     await open("/topics");
     await shoot("topics", page.getByRole("heading", { name: "Garden" }));
     await open("/needs-you");

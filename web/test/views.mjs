@@ -63,6 +63,28 @@ scenario("a document: preview, name, topics and deletion elsewhere", async (t) =
   await axe(page);
 });
 
+scenario("a document: why it has its topic", async (t) => {
+  const user = await addUser();
+  const topic = await user.call("POST", "/api/topics", {
+    name: "Beekeeping",
+    keywords: ["beehive", "honey yield"],
+  });
+  const hives = (n) => `Beehive ${n}: the honey yield was good, the bees are healthy.`;
+  const first = await user.upload(text("may.txt", hives(1)));
+  await user.call("PATCH", `/api/documents/${first.id}`, { topic_ids: [topic.id] });
+  const { id } = await user.upload(text("june.txt", hives(2)));
+  const page = await open(t, user, `/documents/${id}`);
+
+  await page.getByText("Why these topics?").press("Enter");
+  const why = page.locator("details", { hasText: "Why these topics?" });
+  await why.getByText("beehive", { exact: false }).waitFor();
+  await why.getByText("honey yield", { exact: false }).waitFor();
+  await axe(page);
+  await why.getByRole("link", { name: "may.txt" }).click();
+  await page.getByText("Chosen by you").waitFor();
+  assert.equal(await page.getByText("Why these topics?").count(), 0);
+});
+
 scenario("a document that never existed", async (t) => {
   const page = await open(t, await addUser(), "/documents/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b");
   await page.getByRole("heading", { name: "This document no longer exists." }).waitFor();

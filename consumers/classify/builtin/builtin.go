@@ -35,23 +35,25 @@ func New() (*Classifier, error) {
 }
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
-// each with a confidence of at least MinConfidence. It never suggests new topics. Equal requests
-// have equal answers, regardless of the order of their topics. The only error is that of ctx: after
-// ctx is canceled, Classify returns within milliseconds.
+// each with a confidence of at least MinConfidence and with its evidence. It never suggests new
+// topics. Equal requests have equal answers, regardless of the order of their topics. The only
+// error is that of ctx: after ctx is canceled, Classify returns within milliseconds.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
 	document := c.lexicon.read(req.Filename, req.Text)
-	choices, err := c.rank(ctx, document, req.Topics)
+	all, err := c.rank(ctx, document, req.Topics)
 	if err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
-	for i, choice := range choices {
-		if choice.Confidence < MinConfidence || i == maxChoices {
-			choices = choices[:i]
+	var choices []ai.Choice
+	for _, r := range all[:min(len(all), maxChoices)] {
+		if r.Confidence < MinConfidence {
 			break
 		}
+		c.addEvidence(&r, document, req.Topics[r.topic])
+		choices = append(choices, r.Choice)
 	}
 	return ai.Answer{
 		Choices: choices, Example: document.example(), Provider: Provider, Model: Model,
@@ -62,18 +64,27 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 // Unlike Classify, it also returns those with a confidence below MinConfidence.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	// Without a deadline there is no error.
-	document := c.lexicon.read(req.Filename, req.Text)
-	choices, _ := c.rank(context.Background(), document, req.Topics)
+	all, _ := c.rank(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	choices := make([]ai.Choice, len(all))
+	for i, r := range all {
+		choices[i] = r.Choice
+	}
 	return choices
 }
 
+// ranked is a topic of a request with its features.
+type ranked struct {
+	ai.Choice
+	topic    int // the index of the topic
+	features *Features
+	total    float64
+}
+
+// rank returns the topics in descending order of confidence, without topics that have the ID of a
+// better one. The only error is that of ctx.
 func (c *Classifier) rank(
 	ctx context.Context, document *document, topics []ai.Topic,
-) ([]ai.Choice, error) {
-	type ranked struct {
-		ai.Choice
-		total float64
-	}
+) ([]ranked, error) {
 	features, err := c.features(ctx, document, topics)
 	if err != nil {
 		return nil, err
@@ -84,9 +95,9 @@ func (c *Classifier) rank(
 		totals[i] = features[i].total(weights)
 	}
 	for i, lead := range Leads(totals) {
-		all[i] = ranked{total: totals[i], Choice: ai.Choice{
-			TopicID: topics[i].ID, Confidence: weights.probability(&features[i], lead),
-		}}
+		f := &features[i]
+		choice := ai.Choice{TopicID: topics[i].ID, Confidence: weights.probability(f, lead)}
+		all[i] = ranked{choice, i, f, totals[i]}
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -100,15 +111,12 @@ func (c *Classifier) rank(
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}
-	choices := make([]ai.Choice, 0, len(all))
 	seen := make(map[string]bool, len(all))
-	for _, r := range all {
-		if !seen[r.TopicID] {
-			seen[r.TopicID] = true
-			choices = append(choices, r.Choice)
-		}
-	}
-	return choices, nil
+	return slices.DeleteFunc(all, func(r ranked) bool {
+		double := seen[r.TopicID]
+		seen[r.TopicID] = true
+		return double
+	}), nil
 }
 
 // Features returns the features of each topic of the request, in the order of the topics. If plain

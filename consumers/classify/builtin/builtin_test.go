@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -181,7 +182,7 @@ func TestEquivalentCharactersGiveTheSameTopics(t *testing.T) {
 			"\ufb01led.",
 		Topics: topics,
 	})
-	if len(want) == 0 || !slices.Equal(got, want) {
+	if len(want) == 0 || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -278,7 +279,7 @@ func TestConcurrentCallsGiveTheSameAnswers(t *testing.T) {
 				})
 				want := classify(t, ai.Request{Text: text, Topics: starter})
 				got, err := fresh.Classify(t.Context(), ai.Request{Text: text, Topics: topics})
-				if err != nil || !slices.Equal(got.Choices, want) {
+				if err != nil || !reflect.DeepEqual(got.Choices, want) {
 					t.Errorf("%s: got %v, %v, want %v", name, got.Choices, err, want)
 				}
 			}

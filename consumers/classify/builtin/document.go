@@ -48,12 +48,14 @@ type document struct {
 
 // distinctiveWord is a word that helps to distinguish the document from others.
 type distinctiveWord struct {
+	text   string
 	weight float64
 	vector []float32 // of length 1
 }
 
 // occurrences are the occurrences of one stem.
 type occurrences struct {
+	text  string  // the form that occurs first
 	count float64 // weighted by position
 	// positions are the indexes in the document's sequence, in ascending order.
 	positions []int
@@ -63,6 +65,7 @@ type occurrences struct {
 
 // form is one spelling of a stem.
 type form struct {
+	text string
 	word
 	*occurrences
 	count float64
@@ -100,7 +103,7 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 	d.bag = bagOf(d.stems)
 	for _, label := range labelsOf(text) { // a stop word counts where it labels a line
 		if wordKinds[strings.TrimSuffix(label, ":")].stop&languages != 0 {
-			d.stems[label] = &occurrences{count: nameWeight, idf: labelIDF}
+			d.stems[label] = &occurrences{text: label, count: nameWeight, idf: labelIDF}
 		}
 	}
 	return d
@@ -136,9 +139,9 @@ func (r *documentReader) add(token []byte, weight float64) {
 	f, ok := r.forms[string(token)]
 	if !ok {
 		text := string(token)
-		f = &form{word: r.lexicon.word(text, d.reading)}
+		f = &form{text: text, word: r.lexicon.word(text, d.reading)}
 		if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
-			f.occurrences = &occurrences{idf: f.word.idf}
+			f.occurrences = &occurrences{text: text, idf: f.word.idf}
 			d.stems[f.stem] = f.occurrences
 		}
 		f.occurrences.idf = min(f.occurrences.idf, f.word.idf)
@@ -185,7 +188,8 @@ func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	for _, f := range forms {
 		if f.word.vector >= 0 {
 			w := distinctiveWord{
-				weight: quotient(weight(f), total), vector: make([]float32, l.table.Dims()),
+				text: f.text, weight: quotient(weight(f), total),
+				vector: make([]float32, l.table.Dims()),
 			}
 			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
 			words = append(words, w)

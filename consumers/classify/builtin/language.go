@@ -130,8 +130,8 @@ const (
 	wordEvidence = 720720
 	// letterEvidence is that of another word with a letter that few languages use, or in Cyrillic.
 	letterEvidence = wordEvidence / 2
-	// minEvidence is the least evidence for a language other than English.
-	minEvidence = wordEvidence * 3 / 2
+	// minLanguage is the least evidence for a language other than English.
+	minLanguage = wordEvidence * 3 / 2
 	// minShare is the least evidence for a language other than English, for each word of the text.
 	minShare = wordEvidence / 25
 	// minSecond is the evidence for each word of the text that makes a language one of several in it.
@@ -211,13 +211,13 @@ func (c *languageCounter) evidence(without languageSet) (evidence [numLanguages]
 func (c *languageCounter) languages() (main language, all languageSet) {
 	evidence := c.evidence(0)
 	for l, e := range evidence {
-		if e >= max(minEvidence, minShare*c.words) && e > evidence[main] {
+		if e >= max(minLanguage, minShare*c.words) && e > evidence[main] {
 			main = language(l)
 		}
 	}
 	all = setOf(main)
 	for l, e := range c.evidence(all) {
-		if e >= max(minEvidence, minSecond*c.words) {
+		if e >= max(minLanguage, minSecond*c.words) {
 			all |= setOf(language(l))
 		}
 	}

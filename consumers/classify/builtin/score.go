@@ -111,11 +111,8 @@ func weightedSum(weights, f *Features) (sum float64) {
 // features returns the features that come from the topic's own words.
 func (d *document) features(p *profile, background []float32) (f Features) {
 	var lexical float64
-	norm := bm25K * (1 - bm25B + bm25B*d.length/bm25Length)
 	for _, t := range p.terms {
-		if count := d.count(t.stems); count > 0 {
-			lexical += t.weight * count * (bm25K + 1) / (count + norm)
-		}
+		lexical += d.score(t)
 	}
 	f[Lexical] = math.Log1p(lexical * p.scale)
 	f[DocumentLength] = math.Log1p(d.length / bm25Length)
@@ -129,6 +126,16 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 		f[WordSimilarity] += w.weight * max(0, dot(w.vector, p.vector)-minWordSimilarity)
 	}
 	return f
+}
+
+// score returns the score of one term by BM25.
+func (d *document) score(t term) float64 {
+	count := d.count(t.stems)
+	if count == 0 {
+		return 0
+	}
+	norm := bm25K * (1 - bm25B + bm25B*d.length/bm25Length)
+	return t.weight * count * (bm25K + 1) / (count + norm)
 }
 
 // count returns how often the stems occur in the document in this order, with nothing but stop

@@ -2,6 +2,7 @@ package builtin_test
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +156,7 @@ func TestInvalidExamplesAreIgnored(t *testing.T) {
 	for i := range req.Topics {
 		req.Topics[i].Examples = slices.Concat(invalid, req.Topics[i].Examples)
 	}
-	if got := classifier(t).Rank(req); !slices.Equal(got, want) {
+	if got := classifier(t).Rank(req); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v, as without the invalid examples", got, want)
 	}
 }

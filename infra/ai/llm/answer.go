@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 
@@ -15,8 +16,9 @@ import (
 
 // Answer checks the text that a model returned, and returns the valid part of it: the request's
 // topics with the highest confidence first, and names for new topics. There are at most MaxChoices
-// topics, each at most once and with at least MinConfidence. There are at most MaxSuggested names,
-// without duplicates, all accepted by CleanName.
+// topics, each at most once and with at least MinConfidence. The words of a topic are the sentence
+// that the model quotes, if the document contains it. There are at most MaxSuggested names, without
+// duplicates, all accepted by CleanName.
 //
 // Answer returns [ai.ErrInvalidAnswer] unless the text is one JSON object that matches the schema.
 // It therefore rejects additional text, unknown IDs and a confidence that is out of range. It drops
@@ -34,11 +36,11 @@ func (p Prompt) Answer(text string) ([]ai.Choice, []string, error) {
 	if answer.Topics != nil {
 		topics = *answer.Topics
 	}
-	confidences, err := p.confidences(topics)
+	best, err := p.best(topics)
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.choices(confidences), names(*answer.Suggested), nil
+	return p.choices(best), names(*answer.Suggested), nil
 }
 
 // answer is a JSON object that matches the schema. A missing member is nil.
@@ -50,6 +52,7 @@ type answer struct {
 type answerTopic struct {
 	ID         *string `json:"id"`
 	Confidence *int    `json:"confidence"`
+	Quote      *string `json:"quote"` // may be missing
 }
 
 func (t answerTopic) valid() bool {
@@ -72,14 +75,14 @@ func parse(text string) (a answer, err error) {
 	return a, nil
 }
 
-// confidences returns the confidence for each topic of the answer, by the topic's index in
-// p.topics. If a topic occurs several times, its highest confidence counts.
-func (p Prompt) confidences(topics []answerTopic) (map[int]int, error) {
+// best returns the topics of the answer, by the topic's index in p.topics. If a topic occurs
+// several times, the one with the highest confidence counts.
+func (p Prompt) best(topics []answerTopic) (map[int]answerTopic, error) {
 	indexes := make(map[string]int, len(p.topics))
 	for i := range p.topics {
 		indexes[topicID(i)] = i
 	}
-	confidences := make(map[int]int)
+	best := make(map[int]answerTopic)
 	for _, t := range topics {
 		if !t.valid() {
 			return nil, fmt.Errorf("%w: a topic without an id, or a confidence out of range",
@@ -89,28 +92,48 @@ func (p Prompt) confidences(topics []answerTopic) (map[int]int, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: an unknown topic", ai.ErrInvalidAnswer)
 		}
-		confidences[i] = max(confidences[i], *t.Confidence)
+		if other, ok := best[i]; !ok || *t.Confidence > *other.Confidence {
+			best[i] = t
+		}
 	}
-	return confidences, nil
+	return best, nil
 }
 
 // choices returns the topics with the highest confidences, highest first.
-func (p Prompt) choices(confidences map[int]int) []ai.Choice {
-	indexes := make([]int, 0, len(confidences))
-	for i, confidence := range confidences {
-		if confidence >= MinConfidence {
+func (p Prompt) choices(topics map[int]answerTopic) []ai.Choice {
+	indexes := make([]int, 0, len(topics))
+	for i, t := range topics {
+		if *t.Confidence >= MinConfidence {
 			indexes = append(indexes, i)
 		}
 	}
 	slices.SortFunc(indexes, func(a, b int) int {
-		return cmp.Or(cmp.Compare(confidences[b], confidences[a]), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(*topics[b].Confidence, *topics[a].Confidence), cmp.Compare(a, b))
 	})
 	indexes = indexes[:min(len(indexes), MaxChoices)]
 	choices := make([]ai.Choice, len(indexes))
+	text := strings.Join(strings.Fields(p.text), " ")
 	for n, i := range indexes {
-		choices[n] = ai.Choice{TopicID: p.topics[i].ID, Confidence: confidences[i]}
+		choices[n] = ai.Choice{TopicID: p.topics[i].ID, Confidence: *topics[i].Confidence}
+		if quote, ok := quoted(topics[i].Quote, text); ok {
+			choices[n].Words = []string{quote}
+		}
 	}
 	return choices
+}
+
+// quoted returns a quote with single spaces. It returns false if the text, which also has single
+// spaces, does not contain it: a model may invent one, or have been told by the document what to
+// answer.
+func quoted(quote *string, text string) (string, bool) {
+	if quote == nil {
+		return "", false
+	}
+	clean := strings.Join(strings.Fields(*quote), " ")
+	if clean == "" || utf8.RuneCountInString(clean) > MaxQuote || !strings.Contains(text, clean) {
+		return "", false
+	}
+	return clean, true
 }
 
 // names returns the first MaxSuggested valid names of suggested, without duplicates.

@@ -26,6 +26,8 @@ const (
 	// MinConfidence is the lowest confidence of a choice. With a lower one, the model itself considers
 	// the topic more likely wrong than right.
 	MinConfidence = 50
+	// MaxQuote is the largest length of a quote, in characters.
+	MaxQuote = 400
 	// MaxSuggested is the largest number of suggested names in an answer.
 	MaxSuggested = 3
 	// MaxName is the largest length of a suggested name, in characters.
@@ -43,6 +45,7 @@ type Prompt struct {
 	// it.
 	System, User string
 	topics       []ai.Topic // in the order of their IDs in the prompt
+	text         string     // of the document, as it is in the prompt
 }
 
 // rules are appended to the operator's system prompt.
@@ -53,11 +56,13 @@ const rules = "\n\nRules:\n" +
 	`- "topics": those of the listed topics that fit what the document is, by their ids, most ` +
 	"fitting first, each once, each with your confidence from 0 to 100. An empty list if none " +
 	"fits.\n" +
+	`- "quote", of each topic: the sentence of the document, at most 200 characters and word for ` +
+	"word, that shows best why the topic fits.\n" +
 	`- "suggested_names": empty if a listed topic fits. Otherwise up to three short names (one ` +
 	"to three words, at most 40 characters; letters, digits, spaces, - and & only) of topics that " +
 	"would fit documents of this kind.\n" +
 	"- Answer with one JSON object of this shape and nothing else: " +
-	`{"topics":[{"id":"t1","confidence":90}],"suggested_names":[]}`
+	`{"topics":[{"id":"t1","confidence":90,"quote":"…"}],"suggested_names":[]}`
 
 // NewPrompt returns the prompt for a request with at most about maxTokens tokens according to
 // [EstimateTokens]. It shortens the list of topics to half of the tokens that the instructions
@@ -78,7 +83,8 @@ func NewPrompt(r ai.Request, maxTokens int) Prompt {
 	for _, s := range []string{p.System, before, head, after} {
 		left -= EstimateTokens(s)
 	}
-	p.User = before + head + Truncate(Clean(r.Text), left) + after
+	p.text = Truncate(Clean(r.Text), left)
+	p.User = before + head + p.text + after
 	return p
 }
 
@@ -123,11 +129,13 @@ func topicID(i int) string { return "t" + strconv.Itoa(i+1) }
 // and arrays. Providers reject schemas with keywords that they do not support.
 func (p Prompt) Schema(limits bool) map[string]any {
 	confidence := map[string]any{"type": "integer"}
+	quote := map[string]any{"type": "string"}
 	names := map[string]any{"type": "array", "items": map[string]any{"type": "string"}}
 	properties := map[string]any{"suggested_names": names}
 	required := []string{"suggested_names"}
 	if limits {
 		confidence["minimum"], confidence["maximum"] = 0, 100
+		quote["maxLength"] = MaxQuote
 		names["maxItems"] = MaxSuggested
 		names["items"] = map[string]any{"type": "string", "maxLength": MaxName}
 	}
@@ -137,8 +145,9 @@ func (p Prompt) Schema(limits bool) map[string]any {
 			ids[i] = topicID(i)
 		}
 		topics := map[string]any{"type": "array", "items": object(map[string]any{
-			"id": map[string]any{"type": "string", "enum": ids}, "confidence": confidence,
-		}, "id", "confidence")}
+			"id":         map[string]any{"type": "string", "enum": ids},
+			"confidence": confidence, "quote": quote,
+		}, "id", "confidence", "quote")}
 		if limits {
 			topics["maxItems"] = MaxChoices
 		}

@@ -118,6 +118,29 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+func TestQuotesMustBeInTheDocument(t *testing.T) {
+	p := llm.NewPrompt(ai.Request{
+		Text:   "Dear Sir,\n\nthe amount due is  120.50 EUR. Please pay by Friday.",
+		Topics: []ai.Topic{{ID: "a", Name: "Invoices"}},
+	}, 4000)
+	for name, test := range map[string]struct{ quote, want string }{
+		"a sentence":             {`"the amount due is 120.50 EUR."`, "the amount due is 120.50 EUR."},
+		"over several lines":     {`"Dear Sir, the amount due"`, "Dear Sir, the amount due"},
+		"an invented sentence":   {`"The amount due is 999 EUR."`, ""},
+		"a sentence of the list": {`"Invoices"`, ""},
+		"an empty quote":         {`" "`, ""},
+		"no quote":               {`null`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			choices, _, err := p.Answer(
+				`{"topics":[{"id":"t1","confidence":90,"quote":` + test.quote + `}],"suggested_names":[]}`)
+			if err != nil || len(choices) != 1 || strings.Join(choices[0].Words, "|") != test.want {
+				t.Errorf("got %+v, %v; want the words %q", choices, err, test.want)
+			}
+		})
+	}
+}
+
 func TestAnswerToAPromptWithoutTopics(t *testing.T) {
 	p := llm.NewPrompt(ai.Request{Text: "x"}, 4000)
 	_, names, err := p.Answer(`{"suggested_names":["Boats"]}`)

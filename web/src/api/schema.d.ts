@@ -630,6 +630,35 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/documents/{id}/explanation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the document. If it is not a UUID, the response is 404, as for an unknown id.
+                 * @example 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+                 */
+                id: components["parameters"]["DocumentID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Explain why a document has its topics
+         * @description Returns the evidence that the AI provider gave for the topics when it classified the
+         *     document. It is stored with the topics, and removed when a user sets them. Topics without
+         *     evidence are left out, so the list is empty for a document that was not classified, whose
+         *     topics were set by a user, or whose provider gave no evidence.
+         */
+        get: operations["GetExplanation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/documents/{id}/confirm": {
         parameters: {
             query?: never;
@@ -1417,6 +1446,8 @@ export interface components {
          *
          *     - `encrypted`: the file is protected with a password.
          *     - `no_text`: the file is empty or contains no text.
+         *     - `no_ocr`: the file is a picture or a scan, and the program that reads pictures (tesseract) is
+         *       not installed.
          *     - `broken`: the file is damaged.
          *     - `unsupported`: the classifier cannot read files of this type.
          *     - `ai_unavailable`: the AI provider did not respond in any attempt.
@@ -1427,7 +1458,7 @@ export interface components {
          * @example quota_exceeded
          * @enum {string}
          */
-        DocumentReason: "quota_exceeded" | "size_mismatch" | "encrypted" | "no_text" | "broken" | "unsupported" | "ai_unavailable" | "content_changed";
+        DocumentReason: "quota_exceeded" | "size_mismatch" | "encrypted" | "no_text" | "no_ocr" | "broken" | "unsupported" | "ai_unavailable" | "content_changed";
         /** @description The AI that classified a document. */
         Classifier: {
             /**
@@ -1914,6 +1945,49 @@ export interface components {
              * @example 9e107d9d372bb6826bd81d3542a419d6
              */
             etag: string;
+        };
+        /** @description Why a document has its topics. */
+        Explanation: {
+            /**
+             * @description The evidence for each topic.
+             * @example [
+             *       {
+             *         "id": "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
+             *         "words": [
+             *           "invoice",
+             *           "amount due"
+             *         ],
+             *         "examples": []
+             *       }
+             *     ]
+             */
+            topics: components["schemas"]["TopicEvidence"][];
+        };
+        /** @description The evidence for one topic. */
+        TopicEvidence: {
+            /**
+             * Format: uuid
+             * @description The id of the topic.
+             * @example 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+             */
+            id: string;
+            /**
+             * @description Words and phrases of the document, the most important first. A language model quotes one
+             *     sentence of the document instead.
+             * @example [
+             *       "invoice",
+             *       "amount due"
+             *     ]
+             */
+            words: string[];
+            /**
+             * @description The ids of the user's documents that are most similar, the most similar first. The user
+             *     has put them into the topic.
+             * @example [
+             *       "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6c"
+             *     ]
+             */
+            examples: string[];
         };
         /** @description A URL from which a document's file can be downloaded. */
         DownloadURL: {
@@ -4473,6 +4547,57 @@ export interface operations {
             404: components["responses"]["NotFound"];
             409: components["responses"]["WrongStatus"];
             412: components["responses"]["VersionMismatch"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    GetExplanation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the document. If it is not a UUID, the response is 404, as for an unknown id.
+                 * @example 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+                 */
+                id: components["parameters"]["DocumentID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The evidence for each topic. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "topics": [
+                     *         {
+                     *           "id": "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
+                     *           "words": [
+                     *             "invoice",
+                     *             "amount due",
+                     *             "VAT"
+                     *           ],
+                     *           "examples": [
+                     *             "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6c"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            404: components["responses"]["NotFound"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];

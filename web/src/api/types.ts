@@ -11,6 +11,7 @@ export type DocumentPage = Schemas["DocumentPage"];
 export type DocumentCounts = Schemas["DocumentCounts"];
 export type BatchAction = Schemas["BatchAction"];
 export type Topic = Schemas["Topic"];
+export type TopicEvidence = Schemas["TopicEvidence"];
 export type User = Schemas["User"];
 export type UserPatch = Schemas["UserPatch"];
 export type ClientConfig = Schemas["ClientConfig"];

@@ -26,6 +26,7 @@ import { interrupted } from "../../uploads/queue.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
 import { kindOf } from "./kinds.js";
+import { Why } from "./why.js";
 
 /** What is known about a document, and what can be done with it. */
 export function Facts({ document }: { document: Document }) {
@@ -37,6 +38,7 @@ export function Facts({ document }: { document: Document }) {
         <Name document={document} />
         <State document={document} />
         {stored && <Topics document={document} />}
+        {explained(document) && <Why document={document} />}
         <div class="actions">
           {interrupted.value.has(id) && <ChooseAgain id={id} name={document.filename} />}
           {stored && (
@@ -73,6 +75,10 @@ export function Facts({ document }: { document: Document }) {
     </div>
   );
 }
+
+/** Reports whether the topics of a document are those that the AI provider chose. */
+const explained = ({ status, topics, topics_locked: locked }: Document) =>
+  status === "classified" && topics.length > 0 && !locked;
 
 /** The name, which becomes a field for renaming. */
 function Name({ document }: { document: Document }) {

@@ -29,6 +29,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"intray/bench/sets"
 	"intray/consumers/classify/builtin"
@@ -100,28 +101,28 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	if err != nil {
 		return err
 	}
-	var all []ranking
-	for _, set := range append(tuning, samples) {
+	var fitted [2]fittedWeights // with word vectors, and without
+	for i, plain := range []bool{false, true} {
+		if fitted[i], err = fitWeights(rankAll(classifier, tuning, samples, plain)); err != nil {
+			return err
+		}
+	}
+	return write("weights.go", source(fitted[0], fitted[1]))
+}
+
+// rankAll returns the rankings that the weights are fitted to.
+func rankAll(
+	classifier *builtin.Classifier, tuning []sets.Set, samples sets.Set, plain bool,
+) (all []ranking) {
+	for _, set := range append(slices.Clip(tuning), samples) {
 		fmt.Fprintf(os.Stderr, "%s: %d documents\n", set.Name, len(set.Documents))
 		for _, m := range modes {
-			rankings, err := rank(ctx, classifier, set, m)
-			if err != nil {
-				return err
-			}
-			all = append(all, rankings...)
+			all = append(all, rank(classifier, set, m, plain)...)
 		}
 	}
 	for _, set := range tuning {
-		all = append(all, rankForeign(classifier, set, samples.Topics)...)
-		rankings, err := rankSeries(ctx, classifier, set)
-		if err != nil {
-			return err
-		}
-		all = append(all, rankings...)
+		all = append(all, rankForeign(classifier, set, samples.Topics, plain)...)
+		all = append(all, rankSeries(classifier, set, plain)...)
 	}
-	f, err := fitWeights(all)
-	if err != nil {
-		return err
-	}
-	return write("weights.go", f.source())
+	return all
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +19,9 @@ import (
 // topic is right for a document, two for two documents joined into one, and none if the right topic
 // was removed from the topics.
 type ranking struct {
+	// plain means that the document was read without word vectors, like one of a language that has
+	// none.
+	plain    bool
 	features []builtin.Features
 	right    []bool
 	weight   float64
@@ -43,35 +45,51 @@ var modes = []mode{
 	{examples: 5, onlyOne: true}, {examples: 20, onlyOne: true},
 }
 
+// noneWeight is the weight of rankings of a document that belongs to none of the topics, relative
+// to the others: users sort most of their documents into some topic.
+const noneWeight = 0.4
+
 // ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
 // topic that has examples is the document's own topic. That is more often than by chance, but still
 // for a minority of the documents.
 const ownTopicInterval = 5
 
-// rank returns the rankings of each document of the set: one of the document with all topics, one
-// without the document's own topic, and one of the document joined with a document of another
-// topic. The examples of a topic never include the ranked documents. Each ranking has the weight
-// 1/n, where n is the number of the set's documents.
-func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
+// maxRanked is the number of documents of a set that are ranked. All of them can be examples.
+const maxRanked = 300
+
+// folds is the number of folds of a set. The fold of a document is its index modulo folds.
+const folds = 4
+
+// rank returns the rankings of up to maxRanked documents of the set, evenly spread over it: one of
+// the document with all topics, one without the document's own topic, and one of the document
+// joined with a document of another topic. The examples of a topic never include the ranked
+// documents: the documents form folds, and the examples for one fold are taken from the others, so
+// that few models are trained. Each ranking has the weight 1/n, where n is the number of the ranked
+// documents.
+func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
 	}
 	examples := make([][]byte, len(set.Documents))
 	for i, d := range set.Documents {
-		answer, err := c.Classify(ctx, ai.Request{Text: d.Text})
-		if err != nil {
-			return nil, err
-		}
-		examples[i] = answer.Example
+		examples[i] = c.Example(ai.Request{Text: d.Text}, plain)
 	}
 	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
-	weight := 1 / float64(len(set.Documents))
+	step := max(1, (len(set.Documents)+maxRanked-1)/maxRanked) | 1 // odd, to visit every fold
+	weight := float64(step) / float64(len(set.Documents))
 	var rankings []ranking
-	for i, d := range set.Documents {
-		other := random.IntN(len(set.Documents))
-		topics := topicsWithExamples(set, examples, m, i, other)
+	for i := 0; i < len(set.Documents); i += step {
+		d := set.Documents[i]
+		other := i%folds + folds*random.IntN((len(set.Documents)-i%folds+folds-1)/folds)
+		topics := topicsWithExamples(set, examples, m, i)
 		add := func(text string, topics []ai.Topic, right ...string) {
-			r := ranking{features: c.Features(ai.Request{Text: text, Topics: topics}), weight: weight}
+			r := ranking{
+				plain:    plain,
+				features: c.Features(ai.Request{Text: text, Topics: topics}, plain), weight: weight,
+			}
+			if len(right) == 0 {
+				r.weight *= noneWeight
+			}
 			for _, t := range topics {
 				r.right = append(r.right, slices.Contains(right, t.ID))
 			}
@@ -86,7 +104,7 @@ func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]r
 			add(start(d.Text)+"\n"+start(o.Text), topics, d.Topic, o.Topic)
 		}
 	}
-	return rankings, nil
+	return rankings
 }
 
 const (
@@ -104,9 +122,7 @@ const (
 // name of the new topic is not related to its documents. The next document of the series belongs to
 // the new topic, and documents outside the series belong to their own topics. Each series consists
 // of the passages of one document that is long enough.
-func rankSeries(
-	ctx context.Context, c *builtin.Classifier, set sets.Set,
-) (rankings []ranking, err error) {
+func rankSeries(c *builtin.Classifier, set sets.Set, plain bool) (rankings []ranking) {
 	passages := make([][]string, len(set.Documents))
 	for i, d := range set.Documents {
 		for words := range slices.Chunk(strings.Fields(d.Text), passageWords) {
@@ -119,16 +135,13 @@ func rankSeries(
 		}
 		newTopic := ai.Topic{ID: "new", Name: "Folder"}
 		for _, passage := range passages[i][:seriesExamples] {
-			answer, err := c.Classify(ctx, ai.Request{Text: passage})
-			if err != nil {
-				return nil, err
-			}
-			newTopic.Examples = append(newTopic.Examples, answer.Example)
+			newTopic.Examples = append(newTopic.Examples, c.Example(ai.Request{Text: passage}, plain))
 		}
 		topics := append(slices.Clone(set.Topics), newTopic)
 		add := func(passage, right string) {
 			r := ranking{
-				features: c.Features(ai.Request{Text: passage, Topics: topics}),
+				plain:    plain,
+				features: c.Features(ai.Request{Text: passage, Topics: topics}, plain),
 				weight:   seriesWeight / float64(len(set.Documents)),
 			}
 			for _, t := range topics {
@@ -143,7 +156,7 @@ func rankSeries(
 			}
 		}
 	}
-	return rankings, nil
+	return rankings
 }
 
 // nextDocument returns the index of the next document after i that has the same topic if same is
@@ -161,13 +174,16 @@ func nextDocument(set sets.Set, i int, same bool) int {
 
 // rankForeign returns the rankings of the documents of a set with topics that fit none of them: one
 // with all that is known about the topics and one with the topics' names only. Each ranking has the
-// same weight as in rank.
-func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankings []ranking) {
+// same weight as one of a document without a topic in rank.
+func rankForeign(
+	c *builtin.Classifier, set sets.Set, topics []ai.Topic, plain bool,
+) (rankings []ranking) {
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			rankings = append(rankings, ranking{
-				features: c.Features(ai.Request{Text: d.Text, Topics: topics}),
-				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
+				plain:    plain,
+				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, plain),
+				right:    make([]bool, len(topics)), weight: noneWeight / float64(len(set.Documents)),
 			})
 		}
 	}
@@ -176,8 +192,8 @@ func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankin
 
 // topicsWithExamples returns the set's topics with the examples that the mode requires. It takes
 // them from examples, which has one for each of the set's documents, but not from those of the
-// documents i and j.
-func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
+// fold of document i.
+func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i int) []ai.Topic {
 	topics := slices.Clone(set.Topics)
 	one := i / ownTopicInterval % len(topics)
 	if i%ownTopicInterval == 0 {
@@ -192,7 +208,7 @@ func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.
 			topics[t] = ai.Topic{ID: topics[t].ID, Name: topics[t].Name}
 		}
 		for k, d := range set.Documents {
-			if d.Topic == topics[t].ID && k != i && k != j && len(topics[t].Examples) < m.examples {
+			if d.Topic == topics[t].ID && k%folds != i%folds && len(topics[t].Examples) < m.examples {
 				topics[t].Examples = append(topics[t].Examples, examples[k])
 			}
 		}

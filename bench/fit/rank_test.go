@@ -13,29 +13,28 @@ import (
 func TestExamplesDoNotIncludeTheRankedDocuments(t *testing.T) {
 	set := sets.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}}
 	var examples [][]byte
-	for i := range 6 {
+	for i := range 12 {
 		set.Documents = append(set.Documents, sets.Document{Topic: []string{"a", "b"}[i%2]})
 		examples = append(examples, []byte{byte(i)})
 	}
 	t.Run("every topic", func(t *testing.T) {
 		for i := range set.Documents {
-			other := (i + 1) % len(set.Documents)
-			for _, topic := range topicsWithExamples(set, examples, mode{examples: 2}, i, other) {
+			for _, topic := range topicsWithExamples(set, examples, mode{examples: 2}, i) {
 				if len(topic.Examples) != 2 {
 					t.Errorf("document %d: got %d examples of topic %s, want 2",
 						i, len(topic.Examples), topic.ID)
 				}
 				for _, e := range topic.Examples {
-					if int(e[0]) == i || int(e[0]) == other {
-						t.Errorf("documents %d and %d: got an example of document %d",
-							i, other, e[0])
+					if int(e[0])%folds == i%folds {
+						t.Errorf("document %d: got an example of document %d, which is of its fold",
+							i, e[0])
 					}
 				}
 			}
 		}
 	})
 	t.Run("every other topic", func(t *testing.T) {
-		topics := topicsWithExamples(set, examples, mode{examples: 2, everyOther: true}, 0, 1)
+		topics := topicsWithExamples(set, examples, mode{examples: 2, everyOther: true}, 0)
 		if a, b := len(topics[0].Examples), len(topics[1].Examples); a == 0 || b > 0 {
 			t.Errorf("got %d and %d examples, want some and none", a, b)
 		}
@@ -44,7 +43,7 @@ func TestExamplesDoNotIncludeTheRankedDocuments(t *testing.T) {
 		// For every fifth document it is the document's own topic. For the others, the topics alternate
 		// after five documents.
 		for i, want := range []int{0, 0, 0, 0, 0, 1} {
-			topics := topicsWithExamples(set, examples, mode{examples: 2, onlyOne: true}, i, 0)
+			topics := topicsWithExamples(set, examples, mode{examples: 2, onlyOne: true}, i)
 			got, other := len(topics[want].Examples), len(topics[1-want].Examples)
 			if got == 0 || other > 0 {
 				t.Errorf("document %d: got %d examples of topic %d and %d of the other, "+
@@ -65,10 +64,7 @@ func TestRankSeries(t *testing.T) {
 		{Topic: "a", Text: long}, {Topic: "b", Text: "short"},
 		{Topic: "a", Text: "short too"}, {Topic: "b", Text: "and this"},
 	}}
-	rankings, err := rankSeries(t.Context(), classifier, set)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rankings := rankSeries(classifier, set, false)
 	var right []int
 	for _, r := range rankings {
 		right = append(right, slices.Index(r.right, true))

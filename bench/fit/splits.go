@@ -61,7 +61,7 @@ func questions(classifier *builtin.Classifier, set sets.Set) map[sets.Document]q
 	choices := make(map[sets.Document]question)
 	for _, d := range set.Documents {
 		var q question
-		features := classifier.Features(ai.Request{Text: d.Text, Topics: set.Topics})
+		features := classifier.Features(ai.Request{Text: d.Text, Topics: set.Topics}, false)
 		for j, e := range features {
 			if set.Topics[j].ID == d.Topic {
 				q.right = j

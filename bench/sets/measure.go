@@ -27,9 +27,14 @@ type Result struct {
 	// Invented is the share of documents for which another topic reaches the threshold when the right
 	// topic is removed. Not every such topic is wrong, because topics overlap.
 	Invented float64
+	// Confidences counts the best topics by their confidence.
+	Confidences [101]Answers
 	// PerDocument is the mean time of one ranking.
 	PerDocument time.Duration
 }
+
+// Answers counts best topics.
+type Answers struct{ Answers, Right int }
 
 // Measure ranks the topics for each document of the set twice, with all topics and without the
 // right one. threshold is the confidence, in percent, below which the classifier abstains.
@@ -62,6 +67,10 @@ func Measure(c Ranker, s Set, threshold int) Result {
 		return cmp.Compare(b.confidence, a.confidence)
 	})
 	for i, o := range outcomes {
+		r.Confidences[o.confidence].Answers++
+		if o.right {
+			r.Confidences[o.confidence].Right++
+		}
 		if o.confidence >= threshold {
 			r.Answered++
 		}

@@ -179,6 +179,9 @@ func TestMeasure(t *testing.T) {
 	want := sets.Result{
 		Documents: 4, Top1: 0.5, Answered: 0.5, Precision: 0.5, ConfidentHalf: 0.5, Invented: 0.25,
 	}
+	for confidence, right := range map[int]int{90: 1, 80: 0, 20: 1, 10: 0} {
+		want.Confidences[confidence] = sets.Answers{Answers: 1, Right: right}
+	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"intray/consumers/classify/builtin/vectors"
@@ -15,7 +14,7 @@ import (
 // may be classified into other topics must also change Model.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-4"
+	Model    = "bm25-sg100d-5"
 )
 
 // Classifier classifies documents into topics. It is safe for concurrent use.
@@ -31,7 +30,7 @@ func New() (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open builtin classifier: %w", err)
 	}
-	l := &lexicon{table: table}
+	l := newLexicon(table)
 	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
@@ -90,23 +89,15 @@ func (c *Classifier) rank(
 	if err != nil {
 		return nil, err
 	}
-	all := make([]ranked, len(topics))
-	best, second := math.Inf(-1), math.Inf(-1) // totals
+	all, weights := make([]ranked, len(topics)), document.weights()
+	totals := make([]float64, len(topics))
 	for i := range features {
-		f := &features[i]
-		all[i] = ranked{ai.Choice{TopicID: topics[i].ID}, i, f, f.total()}
-		if total := all[i].total; total > best {
-			best, second = total, best
-		} else {
-			second = max(second, total)
-		}
+		totals[i] = features[i].total(weights)
 	}
-	for i := range all {
-		other := best
-		if all[i].total == best {
-			other = second
-		}
-		all[i].Confidence = confidence(all[i].features, all[i].total-max(other, 0))
+	for i, lead := range Leads(totals) {
+		f := &features[i]
+		choice := ai.Choice{TopicID: topics[i].ID, Confidence: weights.probability(f, lead)}
+		all[i] = ranked{choice, i, f, totals[i]}
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -128,12 +119,23 @@ func (c *Classifier) rank(
 	}), nil
 }
 
-// Features returns the features of each topic of the request, in the order of the topics. bench/fit
-// fits the weights to them.
-func (c *Classifier) Features(req ai.Request) []Features {
-	features, _ := c.features(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+// Features returns the features of each topic of the request, in the order of the topics. If plain
+// is set, an English text is read like one of a language without word vectors. bench/fit fits the
+// weights to the features.
+func (c *Classifier) Features(req ai.Request, plain bool) []Features {
+	document := c.lexicon.readAs(req.Filename, req.Text, plain)
+	features, _ := c.features(context.Background(), document, req.Topics)
 	return features
 }
+
+// Example returns the example of the request's document, which is read as in Features.
+func (c *Classifier) Example(req ai.Request, plain bool) []byte {
+	return c.lexicon.readAs(req.Filename, req.Text, plain).example()
+}
+
+// ReadsPlain reports whether the text is read without word vectors, because it has none or because
+// it is not English.
+func (c *Classifier) ReadsPlain(text string) bool { return c.lexicon.read("", text).plain }
 
 // Direction returns the direction of the request's text, a vector of length 1. bench/fit computes
 // the background direction from it.
@@ -155,7 +157,7 @@ func (c *Classifier) features(
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		all[i] = document.features(c.profiles.profile(t), trained.background)
+		all[i] = document.features(c.profiles.profile(t, document.reading), trained.background)
 	}
 	return all, trained.compare(ctx, document, all)
 }

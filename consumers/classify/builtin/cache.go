@@ -17,12 +17,12 @@ import (
 // therefore holds the topics of thousands of users who have a few, or of several users with as many
 // large topics as are allowed. Profiles that were evicted are built again, which takes about 0.1 ms
 // for 15 keywords.
-const maxProfileBytes = 64 << 20
+const maxProfileBytes = 48 << 20
 
 // profileCache holds the most recently used profiles, up to maxProfileBytes. They are keyed by the
 // content of their topics, so a changed topic gets a new profile. It is safe for concurrent use.
 type profileCache struct {
-	build func(ai.Topic) *profile
+	build func(ai.Topic, reading) *profile
 
 	mu       sync.Mutex
 	profiles *simplelru.LRU[digest, *profile]
@@ -31,21 +31,22 @@ type profileCache struct {
 
 type digest [sha256.Size]byte
 
-func newProfileCache(build func(ai.Topic) *profile) *profileCache {
+func newProfileCache(build func(ai.Topic, reading) *profile) *profileCache {
 	c := &profileCache{build: build}
 	// The number of profiles is not limited, only their size. NewLRU fails only for a number below 1.
 	c.profiles, _ = simplelru.NewLRU(math.MaxInt, func(_ digest, p *profile) { c.bytes -= p.size() })
 	return c
 }
 
-// profile returns the profile of the topic, which it builds if it is not cached.
-func (c *profileCache) profile(t ai.Topic) *profile {
-	key := contentDigest(t)
+// profile returns the profile of the topic for documents that are read in this way. It builds the
+// profile if it is not cached.
+func (c *profileCache) profile(t ai.Topic, r reading) *profile {
+	key := contentDigest(t, r)
 	if p, ok := c.get(key); ok {
 		return p
 	}
 	// The cache is not locked here, so two goroutines may build the same profile.
-	p := c.build(t)
+	p := c.build(t, r)
 	c.add(key, p)
 	return p
 }
@@ -69,10 +70,14 @@ func (c *profileCache) add(key digest, p *profile) {
 	}
 }
 
-// contentDigest returns a digest of the parts of a topic that a profile is built from: all but the
-// ID and the examples.
-func contentDigest(t ai.Topic) (d digest) {
+// contentDigest returns a digest of what a profile is built from: the reading, and the parts of the
+// topic except the ID and the examples.
+func contentDigest(t ai.Topic, r reading) (d digest) {
 	h := sha256.New()
+	if r.plain {
+		writeField(h, "plain")
+	}
+	h.Write([]byte{byte(r.language)})
 	writeField(h, t.Name)
 	writeField(h, t.Description)
 	for _, keyword := range t.Keywords {

@@ -12,10 +12,10 @@ import (
 
 func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
 	builds := 0
-	c := newProfileCache(func(ai.Topic) *profile { builds++; return new(profile) })
+	c := newProfileCache(func(ai.Topic, reading) *profile { builds++; return new(profile) })
 
-	first := c.profile(ai.Topic{ID: "1", Name: "Tax", Keywords: []string{"a", "b"}})
-	second := c.profile(ai.Topic{ID: "2", Name: "Tax", Keywords: []string{"a", "b"}})
+	first := c.profile(ai.Topic{ID: "1", Name: "Tax", Keywords: []string{"a", "b"}}, reading{})
+	second := c.profile(ai.Topic{ID: "2", Name: "Tax", Keywords: []string{"a", "b"}}, reading{})
 	if second != first || builds != 1 {
 		t.Errorf("got %d profiles for topics of equal content, want 1", builds)
 	}
@@ -26,7 +26,7 @@ func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
 		{Name: "Tax", Description: "a", Keywords: []string{"b"}},
 		{Name: "Taxa", Keywords: []string{"b"}},
 	} {
-		if c.profile(other) == first {
+		if c.profile(other, reading{}) == first {
 			t.Errorf("topic %v got the profile of a topic with different content", other)
 		}
 	}
@@ -35,13 +35,13 @@ func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
 func TestCacheEvictsTheLeastRecentlyUsedProfiles(t *testing.T) {
 	builds := 0
 	large := &profile{vector: make([]float32, 250_000)}
-	c := newProfileCache(func(ai.Topic) *profile { builds++; return large })
+	c := newProfileCache(func(ai.Topic, reading) *profile { builds++; return large })
 	used := ai.Topic{Name: "used"}
 	fitting := maxProfileBytes / large.size()
 	others := 5 * fitting
 	for i := range others {
-		c.profile(used)
-		c.profile(ai.Topic{Name: fmt.Sprint(i)})
+		c.profile(used, reading{})
+		c.profile(ai.Topic{Name: fmt.Sprint(i)}, reading{})
 	}
 	if got := builds - others; got != 1 {
 		t.Errorf("built the profile in use %d times, want 1", got)
@@ -61,7 +61,7 @@ func newCounting(t *testing.T) (c *Classifier, builds *int) {
 	}
 	builds = new(int)
 	build := c.profiles.build
-	c.profiles.build = func(t ai.Topic) *profile { *builds++; return build(t) }
+	c.profiles.build = func(t ai.Topic, r reading) *profile { *builds++; return build(t, r) }
 	return c, builds
 }
 

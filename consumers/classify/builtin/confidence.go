@@ -9,12 +9,30 @@ const (
 	maxChoices = 3
 )
 
-// confidence returns the probability, in percent, that a topic with these features is right, by a
-// logistic regression. lead is the topic's total minus the largest total of the other topics, or
-// minus 0 if none of those is positive. A positive lead raises the confidence, a negative one
-// lowers it.
-func confidence(f *Features, lead float64) int {
-	logit := weightConstant + weightedSum(&confidenceWeights, f) +
-		weightLead*max(lead, 0) + weightBehind*min(lead, 0)
+// weightSet are fitted weights. bench/fit fits two: one for texts whose words have vectors, and one
+// for the others.
+type weightSet struct {
+	// total are the coefficients of a conditional logit, which ranks the topics.
+	total Features
+	// confidence, constant, lead and behind are those of a logistic regression, which estimates the
+	// probability that a topic is right: confidence of the features, lead of the lead over the other
+	// topics (Leads) where it is positive, and behind of a negative one.
+	confidence             Features
+	constant, lead, behind float64
+}
+
+// weights returns the weights for the document.
+func (d *document) weights() *weightSet {
+	if d.plain {
+		return &plainWeights
+	}
+	return &vectorWeights
+}
+
+// probability returns the probability, in percent, that a topic with these features is right, by a
+// logistic regression. lead is that of the topic (Leads).
+func (w *weightSet) probability(f *Features, lead float64) int {
+	logit := w.constant + weightedSum(&w.confidence, f) +
+		w.lead*max(lead, 0) + w.behind*min(lead, 0)
 	return int(math.Round(100 / (1 + math.Exp(-logit))))
 }

@@ -3,12 +3,13 @@
 //
 // # How a document is classified
 //
-//  1. The text is split into words. [Classifier.Classify] reads the first 64 KiB and at most 4,000
-//     words that are not stop words. Each word is reduced to its stem. In place of an inverse
-//     document frequency, which needs a corpus, its weight comes from its rank in a table of word
-//     frequencies, by Zipf's law.
+//  1. The text is split into words, which show its languages. [Classifier.Classify] reads the first
+//     64 KiB and at most 4,000 words that are not stop words of these languages. Each word is
+//     reduced to its stem. In place of an inverse document frequency, which needs a corpus, its
+//     weight comes from its rank in a table of word frequencies, by Zipf's law. The table is for
+//     English; in other languages all words have the same weight, and no vectors.
 //  2. The name, keywords and description of each topic become a list of words and phrases, the
-//     topic's profile. Profiles are cached by the topic's content.
+//     topic's profile for the language of the document. Profiles are cached by the topic's content.
 //  3. The document is compared with each profile. BM25, with the topic as the query, compares words
 //     and phrases. Cosines between word vectors (package vectors) compare meanings: the topic's
 //     mean vector is compared with that of the text, with that of its opening, and with the
@@ -23,14 +24,14 @@
 //  6. A topic is chosen if its confidence is at least [MinConfidence]. A document is classified
 //     into at most three topics, and into none if no topic reaches that confidence.
 //
-// Names of topics are enough; keywords improve the results. The stemmer and the word vectors are
-// for English. A topic in another language is chosen only if its words occur in the text.
+// Names of topics are enough; keywords improve the results. A topic in another language than
+// English is chosen only if its words occur in the text.
 //
 // # Sources
 //
 // BM25: Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009. Word vectors: GloVe,
 // Pennington, Socher and Manning, 2014, with the mean removed as in Mu and Viswanath,
-// "All-but-the-Top", 2018. Stems: the Snowball stemmer for English. Discriminant with a diagonal
+// "All-but-the-Top", 2018. Stems: the Snowball stemmers. Discriminant with a diagonal
 // covariance: Dudoit, Fridlyand and Speed, 2002. Ranking: a conditional logit (McFadden, 1974). The
 // weights (weights.go) and the background direction (background.go) are fitted to labeled documents
 // by bench/fit.

@@ -3,6 +3,7 @@ package builtin
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -27,6 +28,9 @@ const (
 
 // document is a text prepared for comparison with topics.
 type document struct {
+	reading reading
+	// plain means that no word has a vector, so that only words are compared.
+	plain bool
 	// length is the number of words that are neither stop words nor numbers.
 	length float64
 	stems  map[string]*occurrences
@@ -67,63 +71,105 @@ type form struct {
 	count float64
 }
 
-// read splits the text and the file name into words and prepares them for comparison.
+// read splits the text and the file name into words and prepares them for comparison, in the main
+// language of the text. Stop words of all its languages are left out.
 func (l *lexicon) read(filename, text string) *document {
-	d := &document{
-		stems:   make(map[string]*occurrences),
-		vector:  make([]float32, l.table.Dims()),
-		opening: make([]float32, l.table.Dims()),
-	}
-	forms := make(map[string]*form)
-	var order []*form // floats are added in this order, because the order of a map varies
-	add := func(token []byte, weight float64) {
-		f, ok := forms[string(token)]
-		if !ok {
-			text := string(token)
-			f = &form{text: text, word: l.word(text)}
-			if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
-				f.occurrences = &occurrences{text: text, idf: f.word.idf}
-				d.stems[f.stem] = f.occurrences
+	return l.readAs(filename, text, false)
+}
+
+// readAs is read. If plain is set, the table of words is not used even for an English text.
+func (l *lexicon) readAs(filename, text string, plain bool) *document {
+	text = cut(text, maxText)
+	found := splitWords(text)
+	main, languages := found.counter.languages()
+	r := newDocumentReader(l, reading{language: main, plain: plain || main != english})
+	for word, kind := range found.all {
+		if kind.stop&languages == 0 && !r.full() {
+			weight := 1.0
+			if len(r.document.sequence) < headWords {
+				weight = headWeight
 			}
-			f.occurrences.idf = min(f.occurrences.idf, f.word.idf)
-			forms[text] = f
-			order = append(order, f)
-		}
-		f.count += weight
-		if len(d.sequence) < headWords {
-			l.addTo(d.opening, f.word, 1)
-		}
-		f.occurrences.count += weight
-		f.positions = append(f.positions, len(d.sequence))
-		d.sequence = append(d.sequence, f.occurrences)
-		if !isNumber(token) {
-			d.length++
+			r.add(word, weight)
 		}
 	}
-	words(cut(text, maxText), false, func(token []byte) bool {
-		weight := 1.0
-		if len(d.sequence) < headWords {
-			weight = headWeight
-		}
-		if !stopWords[string(token)] {
-			add(token, weight)
-		}
-		return len(d.sequence) < maxWords
-	})
-	d.sequence = append(d.sequence, nil) // a phrase cannot span the text and the file name
+	r.document.sequence = append(r.document.sequence, nil) // a phrase cannot span text and file name
 	words(cut(filename, maxFilename), true, func(token []byte) bool {
-		if !stopWords[string(token)] {
-			add(token, nameWeight)
+		if wordKinds[string(token)].stop&languages == 0 {
+			r.add(token, nameWeight)
 		}
 		return true
 	})
-	for _, f := range order {
-		l.addTo(d.vector, f.word, f.count/(f.count+saturation))
+	d := r.finish()
+	d.bag = bagOf(d.stems)
+	for _, label := range labelsOf(text) { // a stop word counts where it labels a line
+		if wordKinds[strings.TrimSuffix(label, ":")].stop&languages != 0 {
+			d.stems[label] = &occurrences{text: label, count: nameWeight, idf: labelIDF}
+		}
+	}
+	return d
+}
+
+// documentReader collects the words of a document.
+type documentReader struct {
+	lexicon  *lexicon
+	document *document
+	forms    map[string]*form
+	order    []*form // floats are added in this order, because the order of a map varies
+}
+
+func newDocumentReader(l *lexicon, r reading) *documentReader {
+	return &documentReader{
+		lexicon: l,
+		document: &document{
+			reading: r,
+			stems:   make(map[string]*occurrences),
+			vector:  make([]float32, l.table.Dims()),
+			opening: make([]float32, l.table.Dims()),
+		},
+		forms: make(map[string]*form),
+	}
+}
+
+// full reports whether as many words were added as are read of a text.
+func (r *documentReader) full() bool { return len(r.document.sequence) >= maxWords }
+
+// add adds a word that is no stop word.
+func (r *documentReader) add(token []byte, weight float64) {
+	d := r.document
+	f, ok := r.forms[string(token)]
+	if !ok {
+		text := string(token)
+		f = &form{text: text, word: r.lexicon.word(text, d.reading)}
+		if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
+			f.occurrences = &occurrences{text: text, idf: f.word.idf}
+			d.stems[f.stem] = f.occurrences
+		}
+		f.occurrences.idf = min(f.occurrences.idf, f.word.idf)
+		r.forms[text] = f
+		r.order = append(r.order, f)
+	}
+	f.count += weight
+	if len(d.sequence) < headWords {
+		r.lexicon.addTo(d.opening, f.word, 1)
+	}
+	f.occurrences.count += weight
+	f.positions = append(f.positions, len(d.sequence))
+	d.sequence = append(d.sequence, f.occurrences)
+	if !isNumber(token) {
+		d.length++
+	}
+}
+
+// finish returns the document without its bag.
+func (r *documentReader) finish() *document {
+	d := r.document
+	for _, f := range r.order {
+		r.lexicon.addTo(d.vector, f.word, f.count/(f.count+saturation))
 	}
 	normalize(d.vector)
 	normalize(d.opening)
-	d.distinctive = l.distinctive(order)
-	d.bag = bagOf(d.stems)
+	d.distinctive = r.lexicon.distinctive(r.order)
+	d.plain = dot(d.vector, d.vector) == 0
 	return d
 }
 

@@ -14,7 +14,7 @@ func testLexicon(t *testing.T) *lexicon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lexicon{table: table}
+	return newLexicon(table)
 }
 
 func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
@@ -42,7 +42,7 @@ func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
 func TestLongPhraseCountsByItsWords(t *testing.T) {
 	l := testLexicon(t)
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
-	p := l.profile(ai.Topic{Keywords: []string{keyword}})
+	p := l.profile(ai.Topic{Keywords: []string{keyword}}, reading{})
 	none := make([]float32, l.table.Dims())
 	score := func(text string) float64 { return l.read("", text).features(p, none)[Lexical] }
 	if all, two := score(keyword), score("excess premium"); all <= two || two == 0 {
@@ -62,8 +62,28 @@ func TestTermsOfATopicAreLimited(t *testing.T) {
 		topic.Keywords = append(topic.Keywords, keyword)
 	}
 	// The last keyword may exceed the limit by its phrase.
-	got := len(testLexicon(t).profile(topic).terms)
+	got := len(testLexicon(t).profile(topic, reading{}).terms)
 	if got < maxTerms || got > maxTerms+1 {
 		t.Errorf("got %d terms, want %d or %d", got, maxTerms, maxTerms+1)
+	}
+}
+
+func TestForeignStopWordIsNoTermOfATopic(t *testing.T) {
+	l := testLexicon(t)
+	for name, word := range map[string]string{
+		"Maison de campagne": "de", "Casa di campagna": "di", "Haus und Garten": "und",
+	} {
+		for _, term := range l.profile(ai.Topic{Name: name}, reading{}).terms {
+			if len(term.stems) == 1 && term.stems[0] == word {
+				t.Errorf("topic %q: got the term %q, want it only in the phrase", name, word)
+			}
+		}
+	}
+	kept := false
+	for _, term := range l.profile(ai.Topic{Name: "War crimes"}, reading{}).terms {
+		kept = kept || len(term.stems) == 1 && term.stems[0] == "war"
+	}
+	if !kept {
+		t.Error(`topic "War crimes": got no term "war", which is a stop word in German only`)
 	}
 }

@@ -31,7 +31,7 @@ type evidentWord struct {
 
 // addEvidence adds the words and the examples that speak for the topic to its choice.
 func (c *Classifier) addEvidence(r *ranked, d *document, topic ai.Topic) {
-	r.Words = d.evidentWords(c.profiles.profile(topic), r.features)
+	r.Words = d.evidentWords(c.profiles.profile(topic, d.reading), r.features)
 	r.Examples = d.similarExamples(topic.Examples)
 }
 
@@ -50,9 +50,10 @@ func (d *document) evidentWords(p *profile, f *Features) []string {
 			similar = append(similar, evidentWord{w.text, w.weight * similarity})
 		}
 	}
-	share(own, totalWeights[Lexical]*f[Lexical])
-	share(similar, totalWeights[Semantic]*f[Semantic]+totalWeights[Opening]*f[Opening]+
-		totalWeights[WordSimilarity]*f[WordSimilarity])
+	weights := &d.weights().total
+	share(own, weights[Lexical]*f[Lexical])
+	share(similar, weights[Semantic]*f[Semantic]+weights[Opening]*f[Opening]+
+		weights[WordSimilarity]*f[WordSimilarity])
 	all := slices.Concat(own, similar)
 	slices.SortStableFunc(all, func(a, b evidentWord) int { return cmp.Compare(b.weight, a.weight) })
 	var words []string

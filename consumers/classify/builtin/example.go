@@ -16,9 +16,9 @@ const (
 	bucketBits = 14
 	weights    = 4
 	// maxBagStems is the largest number of stems in a bag.
-	maxBagStems = 128
+	maxBagStems = 256
 	// exampleVersion is the first byte of an example.
-	exampleVersion = 2
+	exampleVersion = 3
 )
 
 // bag holds a document's most distinctive stems in descending order of weight. The low bits of an
@@ -49,16 +49,21 @@ func bagOf(stems map[string]*occurrences) bag {
 		if len(b) == maxBagStems {
 			break
 		}
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(s.stem))
-		// FNV's low bits are weak, so the bucket is taken from the high bits of a product.
-		bucket := uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits))
+		bucket := hashOf(s.stem)
 		if bit := byte(1) << (bucket % 8); used[bucket/8]&bit == 0 {
 			used[bucket/8] |= bit
 			b = append(b, bucket|uint16(min(weights-1, s.weight*weights))<<bucketBits)
 		}
 	}
 	return b
+}
+
+// hashOf returns the bucket of a stem.
+func hashOf(stem string) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(stem))
+	// FNV's low bits are weak, so the bucket is taken from the high bits of a product.
+	return uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits))
 }
 
 // example encodes what is stored about a document: the version, one byte; the direction, one int8
@@ -87,8 +92,8 @@ func (d *document) example() []byte {
 	return e
 }
 
-// parseExample decodes an example. It writes the direction to vector, with length 1, and returns
-// the bag. ok is false if example is not an example of this version.
+// parseExample decodes an example. It writes the direction to vector, with length 1 or 0, and
+// returns the bag. ok is false if example is not an example of this version.
 func parseExample(example []byte, vector []float32) (_ bag, ok bool) {
 	entries := len(example) - 1 - len(vector)
 	if entries < 0 || entries%2 != 0 || entries > 2*maxBagStems || example[0] != exampleVersion {

@@ -2,9 +2,8 @@ package builtin
 
 import (
 	"math"
-
-	"github.com/blevesearch/snowballstem"
-	"github.com/blevesearch/snowballstem/english"
+	"strings"
+	"unicode/utf8"
 
 	"intray/consumers/classify/builtin/vectors"
 )
@@ -18,14 +17,73 @@ const (
 	// numberWeight reduces the weight of numbers. Like rare words they are not in the table, but
 	// they are common.
 	numberWeight = 0.5
+	// plainIDF is the idf of a word of a language that the table does not have.
+	plainIDF = 0.7
+	// plainShort is the length up to which such a word is weighted like a number: abbreviations of
+	// units and the like.
+	plainShort = 2
+	// maxForeign is the cosine with the stop words of another language up to which a word is taken for
+	// an English one.
+	maxForeign = 0.45
 )
 
+// reading determines how words are looked up.
+type reading struct {
+	language language
+	// plain means that the table, which is for English, is not used: words have no vectors and all
+	// the same idf.
+	plain bool
+}
+
 // lexicon holds the weight and the vector of each word. It is immutable.
-type lexicon struct{ table *vectors.Table }
+type lexicon struct {
+	table *vectors.Table
+	// foreign are the mean directions of the stop words of other languages. The vectors of words of a
+	// language are similar to each other, whatever the words mean.
+	foreign [][]float32
+}
+
+func newLexicon(table *vectors.Table) *lexicon {
+	l := &lexicon{table: table}
+	for language, v := range vocabularies {
+		direction := make([]float32, table.Dims())
+		for text := range strings.FieldsSeq(v.stop) {
+			if wordKinds[text].stop&setOf(english) == 0 {
+				l.addTo(direction, l.word(text, reading{}), 1)
+			}
+		}
+		if normalize(direction); language != int(english) && dot(direction, direction) > 0 {
+			l.foreign = append(l.foreign, direction)
+		}
+	}
+	return l
+}
+
+// isForeignStop reports whether a stop word of these languages means nothing in English: it is a
+// stop word of several languages, or its vector is like those of their stop words. "War" is a
+// German stop word and an English noun.
+func (l *lexicon) isForeignStop(text string, languages languageSet) bool {
+	return languages&(languages-1) != 0 || l.isForeign(l.word(text, reading{}))
+}
+
+// isForeign reports whether the word is of another language than English, judging by its vector.
+func (l *lexicon) isForeign(w word) bool {
+	if w.vector < 0 {
+		return false
+	}
+	v := make([]float32, l.table.Dims())
+	l.addTo(v, word{idf: 1, vector: w.vector}, 1)
+	for _, direction := range l.foreign {
+		if dot(v, direction) > maxForeign {
+			return true
+		}
+	}
+	return false
+}
 
 // word is an entry of the lexicon.
 type word struct {
-	// stem is the part that inflected forms have in common, by the Snowball stemmer for English.
+	// stem is the part that inflected forms have in common, by the stemmer of the language.
 	stem string
 	// idf is used in place of the inverse document frequency and lies between 0 and 1. It is
 	// derived from the word's rank by Zipf's law, so that no corpus is needed.
@@ -34,8 +92,14 @@ type word struct {
 	vector int
 }
 
-func (l *lexicon) word(text string) word {
-	w := word{stem: stem(text), vector: -1}
+func (l *lexicon) word(text string, r reading) word {
+	w := word{stem: stemmers[r.language](text), idf: plainIDF, vector: -1}
+	if r.plain {
+		if isNumber(text) || utf8.RuneCountInString(text) <= plainShort {
+			w.idf *= numberWeight
+		}
+		return w
+	}
 	rank := unknownRank
 	if index, ok := l.table.Lookup(text); ok {
 		rank, w.vector = l.table.Rank(index), index
@@ -67,12 +131,6 @@ func (l *lexicon) addTo(sum []float32, w word, weight float64) {
 	for i := range len(v) {
 		sum[i] += scale * float32(int8(v[i]))
 	}
-}
-
-func stem(text string) string {
-	env := snowballstem.NewEnv(text)
-	english.Stem(env)
-	return env.Current()
 }
 
 // normalize scales the vector to length 1. A zero vector stays zero.

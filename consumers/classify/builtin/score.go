@@ -74,7 +74,32 @@ const (
 )
 
 // total returns the score by which topics are ranked.
-func (f *Features) total() float64 { return weightedSum(&totalWeights, f) }
+func (f *Features) total(w *weightSet) float64 { return weightedSum(&w.total, f) }
+
+// Leads returns, for each total, the lead of its topic: the logarithm of how much more likely the
+// topic is than all others together and than none, whose total is 0. The order of the totals has no
+// influence on the rounding of the leads.
+func Leads(totals []float64) []float64 {
+	if len(totals) == 0 {
+		return nil
+	}
+	sorted := append(slices.Clone(totals), 0)
+	slices.Sort(sorted)
+	best := sorted[len(sorted)-1]
+	var rest float64 // of all but the best
+	for _, t := range sorted[:len(sorted)-1] {
+		rest += math.Exp(t - best)
+	}
+	leads := make([]float64, len(totals))
+	for i, t := range totals {
+		others := rest
+		if t < best {
+			others = 1 + max(rest-math.Exp(t-best), 0)
+		}
+		leads[i] = t - best - math.Log(max(others, 1e-30))
+	}
+	return leads
+}
 
 func weightedSum(weights, f *Features) (sum float64) {
 	for i, x := range f {
@@ -90,10 +115,13 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 		lexical += d.score(t)
 	}
 	f[Lexical] = math.Log1p(lexical * p.scale)
+	f[DocumentLength] = math.Log1p(d.length / bm25Length)
+	if d.plain {
+		return f
+	}
 	baseline := dot(background, p.vector)
 	f[Semantic] = dot(d.vector, p.vector) - baseline
 	f[Opening] = dot(d.opening, p.vector) - baseline
-	f[DocumentLength] = math.Log1p(d.length / bm25Length)
 	for _, w := range d.distinctive {
 		f[WordSimilarity] += w.weight * max(0, dot(w.vector, p.vector)-minWordSimilarity)
 	}

@@ -27,6 +27,9 @@ const (
 	// lengthPower sets how strongly the total weight of a topic's terms lowers its score: 0 not at
 	// all, 1 in proportion.
 	lengthPower = 0.2
+	// maxTotal is the total weight above which further terms do not lower the score, such as those of
+	// keywords in other languages.
+	maxTotal = 16
 )
 
 // profile is a topic prepared for comparison with documents. It is immutable.
@@ -67,6 +70,7 @@ func (p *profile) size() int {
 // has the largest of their weights.
 type profileBuilder struct {
 	lexicon *lexicon
+	reading reading
 	phrases []term
 	stems   map[string]*stemWeight
 	forms   map[string]*formWeight
@@ -83,9 +87,10 @@ type formWeight struct {
 	weight float64
 }
 
-func (l *lexicon) profile(t ai.Topic) *profile {
+// profile prepares a topic for comparison with documents that are read in the same way.
+func (l *lexicon) profile(t ai.Topic, r reading) *profile {
 	b := &profileBuilder{
-		lexicon: l, stems: map[string]*stemWeight{}, forms: map[string]*formWeight{},
+		lexicon: l, reading: r, stems: map[string]*stemWeight{}, forms: map[string]*formWeight{},
 	}
 	b.add(t.Name, titleWeight, true)
 	for _, keyword := range t.Keywords {
@@ -101,23 +106,37 @@ func (l *lexicon) profile(t ai.Topic) *profile {
 func (b *profileBuilder) full() bool { return len(b.phrases)+len(b.stems) >= maxTerms }
 
 // add adds the words of one part of the topic. If phrase is set, the part is a phrase, and both the
-// phrase and its words are added.
+// phrase and its words are added, except those that are stop words of other languages: "Maison de
+// campagne" must not match every text with "de". A keyword that is a stop word counts where it
+// labels a line, like "from" in "From: Miller".
 func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 	var found []word
 	var forms []string
+	var foreign []bool // whether the word is a stop word of another language only
+	label, count := "", 0
 	words(cut(text, maxTopicText), false, func(token []byte) bool {
-		if !stopWords[string(token)] {
-			forms = append(forms, string(token))
-			found = append(found, b.lexicon.word(string(token)))
+		stop := wordKinds[string(token)].stop
+		if count++; stop != 0 {
+			label = string(token) + ":"
 		}
-		return len(found) < maxTerms
+		if stop&setOf(b.reading.language) == 0 {
+			forms = append(forms, string(token))
+			found = append(found, b.lexicon.word(string(token), b.reading))
+			foreign = append(foreign, stop != 0 && b.lexicon.isForeignStop(string(token), stop))
+		}
+		return true
 	})
+	if phrase && count == 1 && len(found) == 0 {
+		b.addWord(label, word{stem: label, idf: labelIDF, vector: -1}, weight, 0)
+		return
+	}
 	// In the topic's vector, the words of a phrase together count about as much as one word.
 	direction := weight / math.Sqrt(max(1, float64(len(found))))
 	if !phrase {
 		direction = weight
 	}
-	if phrase && len(found) > 1 {
+	several := len(found) > 1
+	if phrase && several {
 		if len(found) <= maxPhrase {
 			b.addPhrase(found, weight)
 		}
@@ -127,7 +146,9 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 		if b.full() {
 			return
 		}
-		b.addWord(forms[i], w, weight, direction)
+		if !several || !foreign[i] {
+			b.addWord(forms[i], w, weight, direction)
+		}
 	}
 }
 
@@ -162,7 +183,9 @@ func (b *profileBuilder) addWord(text string, w word, weight, direction float64)
 		b.forms[text] = f
 		b.formOrder = append(b.formOrder, f)
 	}
-	f.weight = max(f.weight, direction)
+	if !b.lexicon.isForeign(w) {
+		f.weight = max(f.weight, direction)
+	}
 }
 
 func (b *profileBuilder) profile() *profile {
@@ -175,7 +198,7 @@ func (b *profileBuilder) profile() *profile {
 	for _, t := range p.terms {
 		total += t.weight
 	}
-	p.scale = 1 / math.Pow(max(total, 1), lengthPower)
+	p.scale = 1 / math.Pow(min(max(total, 1), maxTotal), lengthPower)
 	for _, f := range b.formOrder {
 		b.lexicon.addTo(p.vector, f.word, f.weight)
 	}

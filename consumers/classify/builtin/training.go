@@ -44,8 +44,9 @@ type exampleModel struct {
 // topicModel is the part of an exampleModel for one topic.
 type topicModel struct {
 	bags []bag
-	// direction distinguishes the topic from the others. It is nil without examples.
+	// direction distinguishes the topic from the others. It is nil if no example has a vector.
 	direction []float32
+	directed  int // the number of examples that have a vector
 	// training is the training weight: 0 without examples, nearly 1 with many.
 	training float64
 }
@@ -58,6 +59,7 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 		m.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
 	squares, vector := make([]float32, dims), make([]float32, dims)
+	withVectors := 0
 	for i, t := range topics {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -68,9 +70,15 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 			if !ok {
 				continue
 			}
-			if topic.bags = append(topic.bags, b); topic.direction == nil {
+			topic.bags = append(topic.bags, b)
+			if dot(vector, vector) == 0 {
+				continue
+			}
+			if topic.direction == nil {
 				topic.direction = make([]float32, dims)
 			}
+			withVectors++
+			topic.directed++
 			add(topic.direction, vector, 1)
 			add(m.background, vector, 1)
 			for j, x := range vector {
@@ -81,7 +89,7 @@ func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, err
 		m.examples += n
 		topic.training = float64(n) / float64(n+halfTraining)
 	}
-	scale(m.background, 1/float32(m.examples+backgroundExamples))
+	scale(m.background, 1/float32(withVectors+backgroundExamples))
 	if m.examples > 0 {
 		m.discriminate(squares)
 		m.weighBuckets()
@@ -101,7 +109,7 @@ func (m *exampleModel) discriminate(squares []float32) {
 		if t.direction == nil {
 			continue
 		}
-		n := float32(len(t.bags))
+		n := float32(t.directed)
 		for j, sum := range t.direction {
 			squares[j] -= sum * sum / n // leaves the variance within topics
 		}
@@ -151,6 +159,10 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 	}
 	query, sum := make([]float32, buckets), make([]float32, buckets)
 	norm := m.spread(d.bag, query)
+	var mean float64 // of the training weights
+	for _, t := range m.topics {
+		mean += t.training / float64(len(m.topics))
+	}
 	var trained, stems, neighbors float64
 	for i, t := range m.topics {
 		if err := ctx.Err(); err != nil {
@@ -161,7 +173,9 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		}
 		f := &all[i]
 		f[Training] = t.training
-		f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
+		if !d.plain && t.direction != nil {
+			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
+		}
 		var nearest [nearestExamples]float64
 		for _, b := range t.bags {
 			similarity := m.similarity(b, query, norm, sum)
@@ -181,10 +195,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		trained++
 		stems += f[StemMargin]
 		neighbors += f[NeighborMargin]
-	}
-	var mean float64 // of the training weights
-	for _, t := range m.topics {
-		mean += t.training / float64(len(m.topics))
 	}
 	for i, t := range m.topics {
 		f := &all[i]

@@ -2,24 +2,26 @@
 
 package builtin
 
-// totalWeights are the coefficients of a conditional logit, which ranks the topics.
-// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic
-// regression, which estimates the probability that a topic is right: confidenceWeights of the
-// features, weightLead of the amount by which its total exceeds the largest of the others, and
-// weightBehind of the amount by which it falls short of it.
-var (
-	totalWeights = Features{
-		3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945,
-		15.097, 36.853, 2.48, -7.387, 51.441,
-	}
-	confidenceWeights = Features{
-		2.53, 4.108, -0.56, -3.031, -1.611, 10.667, -3.595, 3.512, 3.62, -0.531,
-		21.722, -17.13, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352,
-	}
-)
+var vectorWeights = weightSet{
+	total: Features{
+		3.149, 3.759, 7.337, 0.831, -2.928, -0.291, -3.299, -6.98, 4.882, 11.767,
+		-5.864, 74.392, 5.837, -6.591, -44.968,
+	},
+	confidence: Features{
+		2.009, 5.013, -1.577, -3.05, -0.957, 7.387, -2.224, 6.256, 2.456, -0.99,
+		17.215, -6.333, 2.886, -3.621, 13.67, -1.906, 15.412, 0.244,
+	},
+	constant: -2.416, lead: 0.556, behind: 0.386,
+}
 
-const (
-	weightConstant = -3.655
-	weightLead     = 0.416
-	weightBehind   = 0.230
-)
+var plainWeights = weightSet{
+	total: Features{
+		3.199, 0, 0, 0, -3.416, 0, 0, 0, 8.521, 0,
+		17.943, 57.088, 3.549, -6.073, -124.981,
+	},
+	confidence: Features{
+		1.866, 0, 0, 0, -0.921, 0, 0, 0, 3.345, 0,
+		10.073, 21.619, 3.053, -3.608, -9.498, -1.549, -0.174, 0.154,
+	},
+	constant: -2.601, lead: 0.406, behind: 0.367,
+}

@@ -1,0 +1,137 @@
+package builtin_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"intray/infra/ai"
+	"intray/schema"
+)
+
+// languageSample is a document in testdata/languages.
+type languageSample struct{ language, topic, text string }
+
+// languageSamples returns the documents in testdata/languages: a file for each language, in which
+// a line with "== " and the ID of a topic begins a document. They were written together with the
+// keywords of the starter topics, so they guard against regressions and do not measure accuracy.
+func languageSamples(t testing.TB) (samples []languageSample) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/languages/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no samples in testdata/languages: %v", err)
+	}
+	for _, file := range files {
+		all, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		language := strings.TrimSuffix(filepath.Base(file), ".txt")
+		for part := range strings.SplitSeq("\n"+string(all), "\n== ") {
+			if topic, text, ok := strings.Cut(part, "\n"); ok && topic != "" {
+				samples = append(samples, languageSample{language, topic, text})
+			}
+		}
+	}
+	return samples
+}
+
+// starterTopics are the topics of a new database.
+func starterTopics() (topics []ai.Topic) {
+	for _, t := range schema.StarterTopics {
+		topics = append(topics, ai.Topic{
+			ID:   strings.ReplaceAll(strings.ToLower(t.Name), " ", "-"),
+			Name: t.Name, Description: t.Description, Keywords: t.Keywords,
+		})
+	}
+	return topics
+}
+
+// Eight documents of a language are too few for a share of that language alone.
+func TestStarterTopicsFitDocumentsInOtherLanguages(t *testing.T) {
+	topics := starterTopics()
+	all, right, wrong := map[string]int{}, map[string]int{}, 0
+	for _, s := range languageSamples(t) {
+		all[s.language]++
+		got := classify(t, ai.Request{Filename: "scan.pdf", Text: s.text, Topics: topics})
+		switch {
+		case len(got) == 0:
+			t.Logf("%s, %.40q: got no topic, want %s", s.language, s.text, s.topic)
+		case got[0].TopicID == s.topic:
+			right[s.language]++
+		default:
+			wrong++
+			t.Logf("%s, %.40q: got %v, want %s", s.language, s.text, got, s.topic)
+		}
+	}
+	total, totalRight := 0, 0
+	for _, language := range []string{"de", "fr", "es", "it", "nl", "pl", "ru"} {
+		n, r := all[language], right[language]
+		if n < 8 || float64(r) < 0.75*float64(n) {
+			t.Errorf("%s: got %d of %d documents right, want at least 75 %% of 8 or more", language, r, n)
+		}
+		total, totalRight = total+n, totalRight+r
+	}
+	if float64(totalRight) < 0.85*float64(total) || float64(wrong) > 0.03*float64(total) {
+		t.Errorf("got %d of %d documents right and %d wrong, want at least 85 %% and at most 3 %%",
+			totalRight, total, wrong)
+	}
+	t.Logf("%d of %d documents are right and %d wrong", totalRight, total, wrong)
+}
+
+// Names of topics that consist of function words and of words that occur in none of the documents.
+func TestNameAloneDrawsNoLanguage(t *testing.T) {
+	names := map[string]string{
+		"de": "Haus und Garten in der Stadt", "fr": "Maison de campagne",
+		"es": "Casa de la playa", "it": "Casa di campagna", "nl": "Huis van de buren",
+		"pl": "Dom na wsi i w górach", "ru": "Дом на даче и в лесу",
+	}
+	for _, s := range languageSamples(t) {
+		for language, name := range names {
+			topics := []ai.Topic{{ID: "x", Name: name}, {ID: "y", Name: "Birds"}}
+			req := ai.Request{Text: s.text, Topics: topics}
+			if got := classify(t, req); len(got) > 0 {
+				t.Errorf("%s document %q, topic in %s %q: got %v, want none",
+					s.language, s.text[:40], language, name, got)
+			}
+		}
+	}
+}
+
+// A topic's own words count in every language, also when the document inflects them.
+func TestStemsOfOtherLanguages(t *testing.T) {
+	for _, c := range []struct{ keyword, text string }{
+		{"Versicherung", "Wir haben die Unterlagen über Ihre Versicherungen und den Beitrag erhalten."},
+		{"contrat", "Les contrats que vous avez signés sont joints à la présente pour votre dossier."},
+		{"поставка", "Мы сообщаем вам о задержке поставки, которая была согласована в прошлом году."},
+		{"umowa", "Informujemy, że do umowy został dołączony aneks, który należy podpisać."},
+	} {
+		req := ai.Request{Text: c.text, Topics: []ai.Topic{
+			{ID: "x", Name: c.keyword, Keywords: []string{c.keyword}}, {ID: "y", Name: "Birds"},
+		}}
+		got := classifier(t).Rank(req)
+		if got[0].TopicID != "x" || got[0].Confidence <= got[1].Confidence {
+			t.Errorf("keyword %q, text %q: got %v, want x first", c.keyword, c.text, got)
+		}
+	}
+}
+
+func TestMixedDocumentGetsItsOwnTopicsOnly(t *testing.T) {
+	text := func(language, topic string) string {
+		all := languageSamples(t)
+		i := slices.IndexFunc(all, func(s languageSample) bool {
+			return s.language == language && s.topic == topic
+		})
+		return all[i].text
+	}
+	for _, c := range [][2]string{{"de", "invoices"}, {"fr", "contracts"}, {"ru", "bank-statements"}} {
+		mixed := samples(t, "fits")["cvs-1"] + text(c[0], c[1])
+		got := ids(classify(t, ai.Request{Text: mixed, Topics: starterTopics()}))
+		own := func(id string) bool { return id == "cvs" || id == c[1] }
+		if i := slices.IndexFunc(got, func(id string) bool { return !own(id) }); len(got) == 0 || i >= 0 {
+			t.Errorf("English CV and %s %s: got %v, want cvs, %s or both", c[0], c[1], got, c[1])
+		}
+	}
+}

@@ -57,7 +57,10 @@ func TestExtractCases(t *testing.T) {
 	}{
 		"p_acroform.pdf": {pdf, []string{"Motor vehicle insurance policy claim", "Rear-end accident"}, nil},
 		"p_annots.pdf":   {pdf, []string{"Lease agreement between landlord and tenant"}, nil},
-		"p_junk2k.pdf":   {pdf, []string{"INVOICE No. 2024-117", "Amount due 108.00"}, []string{"endobj"}},
+		"p_columns.pdf": {pdf, []string{
+			"and the tenant. The\nterminat-\nion clause applies.\nGoverning law is\nthat of Scotland.",
+		}, nil},
+		"p_junk2k.pdf": {pdf, []string{"INVOICE No. 2024-117", "Amount due 108.00"}, []string{"endobj"}},
 		"p_portfolio.pdf": {
 			pdf, []string{"best experience", "INVOICE No. 2024-117", "Amount due"}, nil,
 		},

@@ -13,7 +13,7 @@ const (
 	// minColumnWidth the mean width of both parts, in points, for them to be columns of text. The
 	// parts of a table are narrower.
 	minColumnRows  = 5
-	minColumnWidth = 100
+	minColumnWidth = 80
 	// minGutter is the smallest gap between columns, in points.
 	minGutter = 8
 	// maxBoxes is the number of pieces of text of a page that are considered.
@@ -133,7 +133,8 @@ func readColumns(
 	count, err := instance.FPDFText_CountRects(
 		&requests.FPDFText_CountRects{TextPage: page, Count: -1})
 	lines := strings.Count(text, "\n") + 1
-	if err != nil || count.Count > maxBoxes || 2*count.Count < 3*lines || lines < minColumnRows {
+	if err != nil || count.Count > maxBoxes || 2*count.Count < 3*lines ||
+		count.Count < 2*minColumnRows {
 		return "", err
 	}
 	boxes := make([]box, count.Count)
@@ -146,11 +147,11 @@ func readColumns(
 	}
 	var b strings.Builder
 	for _, part := range columnLines(boxes) {
-		// The lines above and below reach into the box.
-		third := (part.top - part.bottom) / 3
+		// The lines above and below may touch the box. Periods are as low as its lowest tenth.
+		edge := (part.top - part.bottom) / 12
 		got, err := instance.FPDFText_GetBoundedText(&requests.FPDFText_GetBoundedText{
 			TextPage: page, Left: part.left, Right: part.right,
-			Bottom: part.bottom + third, Top: part.top - third,
+			Bottom: part.bottom + edge, Top: part.top - edge,
 		})
 		if err != nil {
 			return "", err

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,7 +39,12 @@ func TestUploadURLsContainAnAllowance(t *testing.T) {
 	document, _ := b.alice.beginSmall("d.txt", 30)
 	part := as[api.PartUpload](b.alice.signPart(document, 1).is(http.StatusOK))
 	check("part", part.URL, 180)
+	other, _ := b.alice.beginSmall("e.txt", 40)
+	check("part besides another upload", as[api.PartUpload](
+		b.alice.signPart(other, 1).is(http.StatusOK)).URL, 180)
 
+	b.exec(`UPDATE quotas SET limit_bytes = 9223372036854775807`)
+	check("unlimited", b.alice.requestUpload("f.txt", 5).Upload.URL, math.MaxInt64-1)
 	b.exec(`UPDATE quotas SET limit_bytes = 5`)
 	check("above the quota", b.alice.requestUploads(item("b.txt", 60, "b"))[0].Upload.URL, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -82,7 +83,7 @@ func (s *server) uploadURL(ctx context.Context, stored storedDocument) (UploadUR
 // end, no quota shows what they occupy. Twice, because several uploads may be in progress that do
 // not all fit; confirming them rejects those that do not.
 func allowance(ctx context.Context, left int64) minio.Allowance {
-	return minio.Allowance{User: callerOf(ctx).id, Bytes: 2 * max(0, left)}
+	return minio.Allowance{User: callerOf(ctx).id, Bytes: 2 * min(max(0, left), math.MaxInt64/2)}
 }
 
 // newDocument returns the document that the request describes.

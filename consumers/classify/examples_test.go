@@ -1,6 +1,7 @@
 package classify_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -81,6 +82,24 @@ func TestBuiltinLearnsFromTopicsThatAUserSetManually(t *testing.T) {
 		if got := topics(schema.Document{ID: example}); len(got) != 1 || got[0].TopicID != first {
 			t.Errorf("example %s: got topics %v, want %s", example, got, first)
 		}
+	}
+	// A replay renews the examples, for example those of an earlier version, and nothing else.
+	taught := explanation.Topics[0].Examples[0]
+	example := func() (content []byte) {
+		t.Helper()
+		err := b.Raw.Get(&content, `SELECT example FROM document_examples WHERE document_id = $1`, taught)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	stored, before := example(), b.state(t, taught)
+	b.Raw.MustExec(`UPDATE document_examples SET example = 'earlier' WHERE document_id = $1`, taught)
+	if err := b.replay(t, taught, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, after := example(), b.state(t, taught); !bytes.Equal(got, stored) || after != before {
+		t.Errorf("got example %q and state %q, want %q and %q", got, after, stored, before)
 	}
 	if got := topics(classified(b.Bob, news)); len(got) != 0 {
 		t.Errorf("got topics %v for another user's document, want none", got)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"intray/consumers/classify/builtin"
 	"intray/consumers/runner"
 	"intray/schema"
 )
@@ -38,15 +39,16 @@ var (
 	errNoAnswer         = errors.New("no attempt got an answer from the AI provider")
 )
 
-// reclassify classifies a document that is classified or failed already. It skips a classified
-// document whose topics are locked.
+// reclassify classifies a document that is classified or failed already. Of a classified document
+// whose topics are locked, it renews only the example: that is what the provider learns from. It
+// skips such a document if the provider does not learn.
 func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 	d := in.document
 	switch {
 	case d.Status == schema.StatusUploaded: // not classified yet
 		return c.classify(ctx, ctx, []*input{in}, c.extractDirectly)[0]
 	case d.Status != schema.StatusFailed && d.Status != schema.StatusClassified,
-		d.Status == schema.StatusClassified && d.TopicsLocked:
+		d.Status == schema.StatusClassified && d.TopicsLocked && !c.learns(in):
 		return nil
 	}
 	before, err := c.db.DocumentTopics(ctx, d.ID)
@@ -75,6 +77,12 @@ func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 	return refused
 }
 
+// learns reports whether the provider of a document learns from examples.
+func (c *Classifier) learns(in *input) bool {
+	provider, _ := c.choose(in.settings)
+	return provider == builtin.Provider
+}
+
 // reapply applies the decision to a document that is classified or failed. before contains the
 // document's topics. If the result is the same, or would turn a classified document into a failed
 // one, reapply changes nothing. It returns an error if there was no answer.
@@ -89,7 +97,8 @@ func (decide *decision) reapply(
 		return schema.Decision{}, runner.Permanent(errNoAnswer)
 	case after.Status == schema.StatusFailed && d.Status == schema.StatusClassified:
 		return schema.Decision{}, nil
-	case sameResult(d, &after) && sameTopics(before, result.Topics):
+	case d.Status == schema.StatusClassified && d.TopicsLocked,
+		sameResult(d, &after) && sameTopics(before, result.Topics):
 		return schema.Decision{Example: result.Example}, nil
 	}
 	*d = after

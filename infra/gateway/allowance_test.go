@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"intray/infra/gateway"
 	"intray/infra/minio"
 )
 
@@ -115,6 +119,40 @@ func TestUploadsInProgressStayWithinTheAllowance(t *testing.T) {
 			}
 		}
 		want(t, user, http.StatusOK)
+	})
+	t.Run("requests that MinIO has not answered do not count", func(t *testing.T) {
+		t.Parallel()
+		ended := make(chan struct{})
+		stalled := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Content-Type") == "text/x-stalled" {
+				<-ended
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+		}))
+		t.Cleanup(stalled.Close)
+		t.Cleanup(func() { close(ended) })
+		upstream, err := url.Parse(stalled.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, _ := serve(t, gateway.Config{Upstream: upstream, Bucket: s.Bucket})
+		user := allowance()
+		var readers []*bufio.Reader
+		for range 2 {
+			_, target, _ := s.uploadWithin(t, content, user)
+			_, reader := put(t, address, target, map[string]string{"Content-Type": "text/x-stalled"},
+				len(content), expectContinue)
+			readers = append(readers, reader)
+		}
+		for _, reader := range readers {
+			readContinue(t, reader) // the gateway does not wait for MinIO any longer
+		}
+		_, target, headers := s.uploadWithin(t, content, user)
+		status, _, body := send(t, address, http.MethodPut, target, headers, content)
+		if status != http.StatusOK {
+			t.Errorf("got status %d %s, want 200", status, body)
+		}
 	})
 	t.Run("the allowance is signed", func(t *testing.T) {
 		user := allowance()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -27,7 +28,9 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	body := &upload{ReadCloser: r.Body, deadline: in, reserved: h.users.reservation(r)}
 	if r.ContentLength > 0 {
 		// Set the body of a copy, because net/http inspects the type of the original's body.
-		r = r.WithContext(r.Context())
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			Got100Continue: func() { body.accepted.Store(true) },
+		}))
 		r.Body = body
 	}
 	response := &writer{ResponseWriter: w, deadline: out, upload: body}
@@ -71,19 +74,22 @@ func (d *deadline) extend() {
 
 // upload is the body of a PUT. It counts the bytes that the client has sent, and records the error
 // of reading from the client, so that handleError can tell the client's failures from MinIO's. It
-// is first read when MinIO has accepted the headers.
+// is first read when MinIO has accepted the headers, or after ExpectContinueTimeout.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline
 	reserved *reservation
+	accepted atomic.Bool // by MinIO, which has checked the signature
 	sent     atomic.Int64
 	err      atomic.Pointer[error]
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	if err := u.reserved.take(); err != nil {
-		u.err.Store(&err)
-		return 0, err
+	if u.accepted.Load() {
+		if err := u.reserved.take(); err != nil {
+			u.err.Store(&err)
+			return 0, err
+		}
 	}
 	u.deadline.extend()
 	n, err := u.ReadCloser.Read(p)

@@ -30,8 +30,8 @@ type Multipart struct {
 	// Refusal is the schema.CodeQuotaExceeded error if the bytes of the user's unfinished multipart
 	// uploads, this one included, exceed the rest of the quota. Then no URL of a part may be issued.
 	Refusal error
-	// Left is how many bytes of the quota are left without those of the other unfinished uploads. It
-	// can be negative.
+	// Left is how many bytes of the quota are left, without regard to unfinished uploads. It can be
+	// negative.
 	Left int64
 }
 
@@ -95,13 +95,13 @@ func (db *DB) Multipart(
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		m = Multipart{}
 		var now time.Time
-		var left sql.NullInt64
+		var left, unfinished int64
 		err := tx.QueryRowContext(ctx, `
-			SELECT status, object_key, now(), (
-				SELECT limit_bytes - used_bytes - unfinished_upload_bytes($2, $1)
-				FROM quotas WHERE user_id = $2)
-			FROM documents WHERE id = $1 AND user_id = $2 AND gone_at IS NULL`,
-			document, tx.user).Scan(&m.Status, &m.ObjectKey, &now, &left)
+			SELECT d.status, d.object_key, now(), q.limit_bytes - q.used_bytes,
+				unfinished_upload_bytes($2, $1)
+			FROM documents AS d JOIN quotas AS q ON q.user_id = $2
+			WHERE d.id = $1 AND d.user_id = $2 AND d.gone_at IS NULL`,
+			document, tx.user).Scan(&m.Status, &m.ObjectKey, &now, &left, &unfinished)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errDocumentNotFound
 		}
@@ -116,9 +116,9 @@ func (db *DB) Multipart(
 		if err != nil {
 			return err
 		}
-		m.Active, m.Left = true, left.Int64
-		if m.Size > left.Int64 {
-			m.Refusal = quotaExceeded(m.Size, left.Int64, true)
+		m.Active, m.Left = true, left
+		if m.Size > left-unfinished {
+			m.Refusal = quotaExceeded(m.Size, left-unfinished, true)
 		}
 		if !renew || m.Status != schema.StatusPending || now.Sub(m.RenewedAt) < renewInterval {
 			return nil

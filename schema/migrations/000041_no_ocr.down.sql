@@ -1,5 +1,8 @@
 BEGIN;
 
+-- No row gets the reason no_ocr after the update.
+LOCK TABLE documents IN SHARE ROW EXCLUSIVE MODE;
+
 DO $$
 DECLARE
     pictures bigint;

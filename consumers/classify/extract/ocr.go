@@ -90,7 +90,7 @@ func (r *recognizer) read(
 	caller := ctx
 	used := time.Duration(0) // processor time
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("%w of %s for character recognition", errTimeout, r.config.OCRTimeout))
+		fmt.Errorf("%w: character recognition took longer than %s", ErrBroken, r.config.OCRTimeout))
 	defer cancel()
 	defer context.AfterFunc(r.root, cancel)()
 	for _, scan := range scans {
@@ -102,8 +102,8 @@ func (r *recognizer) read(
 			return pages, ErrClosed
 		case caller.Err() != nil:
 			return pages, fmt.Errorf("recognize characters: %w", context.Cause(caller))
-		case ctx.Err() != nil:
-			return pages, unlessBusy(err, used, timeout)
+		case ctx.Err() != nil && timeout == r.config.OCRTimeout && isBusy(used, timeout):
+			return pages, busyError(used, timeout)
 		case err != nil:
 			return pages, err
 		}

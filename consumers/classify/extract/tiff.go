@@ -164,7 +164,8 @@ func (d tiffDirectory) decode(
 		cellHeight = height
 	}
 	const margin = 4 << 20 // pixels by which a tile may exceed the page
-	if cellWidth <= 0 || cellHeight <= 0 || cellWidth*cellHeight > width*height+margin {
+	if cellWidth <= 0 || cellHeight <= 0 || max(cellWidth, cellHeight) > maxTIFFSide ||
+		cellWidth*cellHeight > width*height+margin {
 		return nil, false, errDamagedImage
 	}
 	page := newWhite(width, height)

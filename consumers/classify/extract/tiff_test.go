@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"maps"
 	"slices"
@@ -161,5 +162,20 @@ func TestTIFFVariants(t *testing.T) {
 				t.Errorf("got %s of the file, want %s", got.Rect, c.want.Rect)
 			}
 		})
+	}
+}
+
+// The product of the sides of a tile must not overflow.
+func TestHugeTIFFTiles(t *testing.T) {
+	img := image.NewGray(image.Rect(0, 0, 12, 12))
+	for _, side := range []uint32{1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+		content := tiffFile(img, [][]byte{make([]byte, 72)}, map[int][]uint32{
+			tagBits: {4}, tagTileOffsets: {8}, tagTileCounts: {72},
+			tagTileWidth: {side}, tagTileLength: {side},
+		})
+		page, _, err := readTIFF(content).decode(t.Context(), content)
+		if !errors.Is(err, errDamagedImage) {
+			t.Errorf("tiles of %d by %d pixels: got %v, %v; want %v", side, side, page, err, errDamagedImage)
+		}
 	}
 }

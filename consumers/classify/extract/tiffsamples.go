@@ -26,6 +26,8 @@ const (
 	planarSeparate = 2
 	// maxPixelBits is the largest number of bits of a pixel.
 	maxPixelBits = 64
+	// maxTIFFSide is the largest width and height in pixels. Products of two of them do not overflow.
+	maxTIFFSide = 1 << 20
 )
 
 // isJPEG reports whether the page is compressed by JPEG, which x/image/tiff does not read.
@@ -36,9 +38,8 @@ func (d tiffDirectory) isJPEG() bool {
 
 // size returns the width and height in pixels, or 0 for one that cannot be right.
 func (d tiffDirectory) size() (width, height int) {
-	const most = 1 << 20
 	width, height = d.value(tagWidth, 0), d.value(tagLength, 0)
-	if width > most || height > most {
+	if max(width, height) > maxTIFFSide {
 		return 0, 0
 	}
 	return width, height
@@ -145,8 +146,9 @@ func (d tiffDirectory) decompress(r io.Reader, size image.Point, limit int) []by
 	default:
 		return nil
 	}
-	raw, _ := io.ReadAll(io.LimitReader(r, int64(limit)))
-	return raw
+	raw := make([]byte, limit)
+	n, _ := io.ReadFull(r, raw) // what can be read is decoded
+	return raw[:n]
 }
 
 // unpackBits decompresses up to limit bytes (TIFF 6.0, section 9).

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 
@@ -130,7 +129,7 @@ func quoted(quote *string, text string) (string, bool) {
 		return "", false
 	}
 	clean := strings.Join(strings.Fields(*quote), " ")
-	if clean == "" || utf8.RuneCountInString(clean) > MaxQuote || !strings.Contains(text, clean) {
+	if clean == "" || !strings.Contains(text, clean) {
 		return "", false
 	}
 	return clean, true

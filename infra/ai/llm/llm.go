@@ -26,8 +26,9 @@ const (
 	// MinConfidence is the lowest confidence of a choice. With a lower one, the model itself considers
 	// the topic more likely wrong than right.
 	MinConfidence = 50
-	// MaxQuote is the largest length of a quote, in characters.
-	MaxQuote = 400
+	// MaxQuote is the largest length of a quote, in characters. Longer ones are accepted from providers
+	// whose schemas cannot limit it.
+	MaxQuote = 150
 	// MaxSuggested is the largest number of suggested names in an answer.
 	MaxSuggested = 3
 	// MaxName is the largest length of a suggested name, in characters.
@@ -56,7 +57,7 @@ const rules = "\n\nRules:\n" +
 	`- "topics": those of the listed topics that fit what the document is, by their ids, most ` +
 	"fitting first, each once, each with your confidence from 0 to 100. An empty list if none " +
 	"fits.\n" +
-	`- "quote", of each topic: the sentence of the document, at most 200 characters and word for ` +
+	`- "quote", of each topic: the sentence of the document, at most 150 characters and word for ` +
 	"word, that shows best why the topic fits.\n" +
 	`- "suggested_names": empty if a listed topic fits. Otherwise up to three short names (one ` +
 	"to three words, at most 40 characters; letters, digits, spaces, - and & only) of topics that " +

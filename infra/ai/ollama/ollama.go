@@ -23,8 +23,9 @@ const (
 	DefaultContext = 8192
 	// minContext is the smallest context window in tokens.
 	minContext = 2048
-	// maxAnswer is the largest number of tokens in an answer. Five topics and three names are about
-	// 150 tokens. The rest is for models that think first although the request turns thinking off.
+	// maxAnswer is the largest number of tokens in an answer. Five topics with quotes and three names
+	// are about 400 tokens, in Chinese 900. The rest is for models that think first although the
+	// request turns thinking off.
 	maxAnswer = 1024
 )
 

@@ -64,6 +64,7 @@ export function Popover({
         onToggle={(event) => {
           open.value = event.newState === "open";
           if (!open.value) return onOpen?.(false);
+          if (!opener.current) return; // its row is gone
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}

@@ -89,7 +89,8 @@ function forward(request, response) {
   // Storage gets nine tenths of the body.
   let left = Math.floor(headers["content-length"] * 0.9);
   request.on("data", (chunk) => {
-    if (left > 0) upstream.write(chunk.subarray(0, left), () => left <= 0 && request.destroy());
+    // The request may have arrived whole by then, so its connection is closed.
+    if (left > 0) upstream.write(chunk.subarray(0, left), () => left <= 0 && response.destroy());
     left -= chunk.length;
   });
 }

@@ -175,7 +175,7 @@ func TestHugeTIFFTiles(t *testing.T) {
 		})
 		page, _, err := readTIFF(content).decode(t.Context(), content)
 		if !errors.Is(err, errDamagedImage) {
-			t.Errorf("tiles of %d by %d pixels: got %v, %v; want %v", side, side, page, err, errDamagedImage)
+			t.Errorf("tiles with sides of %d: got %v, %v; want %v", side, page, err, errDamagedImage)
 		}
 	}
 }

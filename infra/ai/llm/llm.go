@@ -26,8 +26,8 @@ const (
 	// MinConfidence is the lowest confidence of a choice. With a lower one, the model itself considers
 	// the topic more likely wrong than right.
 	MinConfidence = 50
-	// MaxQuote is the largest length of a quote, in characters. Longer ones are accepted from providers
-	// whose schemas cannot limit it.
+	// MaxQuote is the largest length of a quote, in characters. Longer ones are accepted from
+	// providers whose schemas cannot limit it.
 	MaxQuote = 150
 	// MaxSuggested is the largest number of suggested names in an answer.
 	MaxSuggested = 3

@@ -218,3 +218,24 @@ func TestSkewedPicture(t *testing.T) {
 		t.Errorf("got %+v, %v, want text with %q", got, err, letterLines[0])
 	}
 }
+
+// What can be decoded of a JPEG is read. The text is truncated only if a part of the picture is
+// missing, not if only the end marker is.
+func TestCutJPEG(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{Tesseract: fakeTesseract(t, printWord+"96 page")})
+	whole := encodeJPEG(letterImage())
+	for name, c := range map[string]struct {
+		length    int
+		truncated bool
+	}{
+		"whole":                 {len(whole), false},
+		"without its end":       {len(whole) - 2, false},
+		"cut off in the middle": {len(whole) * 6 / 10, true},
+	} {
+		got, err := extractBytes(e, whole[:c.length])
+		if err != nil || got.Text != "page" || got.Truncated != c.truncated {
+			t.Errorf("%s: got %+v, %v, want the text page, truncated %v", name, got, err, c.truncated)
+		}
+	}
+}

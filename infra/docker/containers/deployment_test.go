@@ -61,21 +61,40 @@ var start = sync.OnceValues(func() (*deployment, error) {
 	return &deployment{strings.TrimSpace(out)}, nil
 })
 
-// setup returns the deployment that all tests share, in which every server is healthy.
+// setup returns the deployment that all tests share, in which every server is healthy. It starts
+// what an earlier test left behind stopped.
 func setup(t *testing.T) *deployment {
 	t.Helper()
 	d, err := start()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !healthy(t) {
+		run(t, "docker compose up --detach")
+	}
 	waitHealthy(t)
 	return d
 }
 
+// docker repeats a command, once, for which the engine could not create the container's process.
+// This happens rarely ("read init-p: connection reset by peer") and leaves the container as it was.
+const docker = `docker() {
+	errors=$(mktemp)
+	command docker "$@" 2>"$errors" && status=0 || status=$?
+	if [ "$status" != 0 ] && grep -q 'waiting for init preliminary setup' "$errors"; then
+		echo 'the engine could not create a process: trying again' >&2
+		command docker "$@" 2>"$errors" && status=0 || status=$?
+	fi
+	cat "$errors" >&2
+	rm "$errors"
+	return "$status"
+}
+`
+
 // shell runs commands as a user would, and returns what they print.
 func shell(commands string) (string, error) {
 	var out bytes.Buffer
-	command := exec.Command("sh", "-euc", commands)
+	command := exec.Command("sh", "-euc", docker+commands)
 	command.Stdout, command.Stderr = &out, &out
 	err := command.Run()
 	return out.String(), err
@@ -169,25 +188,29 @@ func waitFor(t *testing.T, what string, timeout time.Duration, done func() bool)
 // waitHealthy waits until every server is healthy.
 func waitHealthy(t *testing.T) {
 	t.Helper()
-	waitFor(t, "every server is healthy", 2*time.Minute, func() bool {
-		containers := inspect(t)
-		for _, name := range servers {
-			if !containers[name+"-1"].healthy() {
-				return false
-			}
+	waitFor(t, "every server is healthy", 2*time.Minute, func() bool { return healthy(t) })
+}
+
+// healthy reports whether every server is healthy and reached at its published port.
+func healthy(t *testing.T) bool {
+	t.Helper()
+	containers := inspect(t)
+	for _, name := range servers {
+		if !containers[name+"-1"].healthy() {
+			return false
 		}
-		for _, url := range []string{apiURL + "/readyz", gatewayURL + "/healthz"} {
-			resp, err := http.Get(url)
-			if err != nil {
-				return false
-			}
-			_ = resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
-				return false
-			}
+	}
+	for _, url := range []string{apiURL + "/readyz", gatewayURL + "/healthz"} {
+		resp, err := http.Get(url)
+		if err != nil {
+			return false
 		}
-		return true
-	})
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return false
+		}
+	}
+	return true
 }
 
 // changed returns the names of the containers that are not the same in both, sorted. Containers of

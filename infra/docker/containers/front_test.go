@@ -66,13 +66,14 @@ func TestFront(t *testing.T) {
 // withFront adds the front to the deployment until the test ends.
 func withFront(t *testing.T) {
 	t.Helper()
-	restore := setting(t, "COMPOSE_FILE", "compose.yaml:compose.front.yaml")
+	t.Cleanup(func() {
+		run(t, "docker compose up --detach")
+		waitHealthy(t)
+	})
+	t.Cleanup(setting(t, "COMPOSE_FILE", "compose.yaml:compose.front.yaml"))
 	t.Cleanup(func() {
 		run(t, "docker compose up --detach") // one replica of each
 		run(t, "docker compose rm --stop --force front")
-		restore()
-		run(t, "docker compose up --detach")
-		waitHealthy(t)
 	})
 	began := time.Now()
 	run(t, "docker compose up --detach")

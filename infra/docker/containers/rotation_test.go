@@ -5,6 +5,7 @@ package containers
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,15 @@ func restartWith(t *testing.T, settings ...string) {
 		name, value, _ := strings.Cut(s, "=")
 		setting(t, name, value)
 	}
-	run(t, "%s", runbook(t, "Rotation in containers", 2)[0])
+	run(t, "%s", rotation(t)[0])
 	waitHealthy(t)
+}
+
+// rotation returns the commands of the runbook: apply .env, remove a key of MinIO, change the
+// password of the owner, and replace the key of the proofs.
+func rotation(t *testing.T) []string {
+	t.Helper()
+	return runbook(t, "Rotation in containers", 4)
 }
 
 // The steps of the runbook must keep tokens valid until the last one.
@@ -81,11 +89,98 @@ func TestUploadKeyRotation(t *testing.T) {
 	}
 	ids := append(uploadAll(t, c, 3, 1, note), signed[0].Document.ID)
 	waitClassified(t, c, ids, time.Minute)
-	run(t, "%s", runbook(t, "Rotation in containers", 2)[1])
+	run(t, "%s", rotation(t)[1])
 	var answer answerError
 	err = c.put(signed[1], strings.NewReader(string(content)), size)
 	if !errors.As(err, &answer) || answer.status != http.StatusForbidden {
 		t.Errorf("with the former key removed: got %v, want status 403", err)
 	}
 	waitClassified(t, c, uploadAll(t, c, 3, 1, note), time.Minute)
+}
+
+// The passwords of all users of NATS can be changed at once while files are uploaded.
+func TestNATSPasswordRotation(t *testing.T) {
+	d := setup(t)
+	underUploads(t, d, func() {
+		restartWith(t, "NATS_MINIO_PASSWORD=kNextMinIOPassword0123456789",
+			"NATS_API_PASSWORD=kNextAPIPassword0123456789",
+			"NATS_WORKER_PASSWORD=kNextWorkerPassword0123456789",
+			"NATS_OPERATOR_PASSWORD=kNextOperatorPassword0123456789")
+	})
+	statusHealthy(t)
+}
+
+// accepted reports whether PostgreSQL accepts a password over the network.
+func accepted(t *testing.T, role, password string) bool {
+	t.Helper()
+	_, status := exitStatus(t, "docker compose exec --no-TTY --env PGPASSWORD="+password+
+		" postgres psql -h postgres -U "+role+" -d intray -c 'SELECT 1'")
+	return status == 0
+}
+
+// Changed passwords of the database must reach PostgreSQL and the processes with one `up`, while
+// files are uploaded, and the former ones must end.
+func TestDatabasePasswordRotation(t *testing.T) {
+	d := setup(t)
+	former := make(map[string]string)
+	var settings []string
+	for _, role := range []string{"api", "auth", "worker"} {
+		name := strings.ToUpper(role) + "_DATABASE_PASSWORD"
+		former[role] = strings.TrimSpace(run(t, "sed -n 's/^%s=//p' .env", name))
+		if !accepted(t, role, former[role]) {
+			t.Fatalf("%s: the password in .env is refused, want it accepted", role)
+		}
+		settings = append(settings, name+"=kNextPassword0123456789"+role)
+	}
+	before := inspect(t)
+	underUploads(t, d, func() { restartWith(t, settings...) })
+	for role, password := range former {
+		if accepted(t, role, password) || !accepted(t, role, "kNextPassword0123456789"+role) {
+			t.Errorf("%s: the former password is accepted or the new one refused", role)
+		}
+	}
+	affected := []string{"api-1", "consumers-1", "provision-1"}
+	for _, name := range changed(before, inspect(t)) {
+		if !slices.Contains(affected, name) {
+			t.Errorf("got %s recreated or restarted, want it left alone", name)
+		}
+	}
+}
+
+// The owner's password is changed in PostgreSQL first: `up` migrates with it.
+func TestOwnerPasswordRotation(t *testing.T) {
+	setup(t)
+	const next = "kNextOwnerPassword0123456789"
+	former := strings.TrimSpace(run(t, "sed -n 's/^OWNER_DATABASE_PASSWORD=//p' .env"))
+	run(t, "%s", strings.ReplaceAll(rotation(t)[2], "NEW", next))
+	restartWith(t, "OWNER_DATABASE_PASSWORD="+next)
+	if accepted(t, "intray", former) || !accepted(t, "intray", next) {
+		t.Error("the former password is accepted or the new one refused")
+	}
+	statusHealthy(t)
+}
+
+// The key of the proofs is replaced without any failed request.
+func TestProofKeyRotation(t *testing.T) {
+	d := setup(t)
+	c, err := d.signIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = "docker compose exec --no-TTY postgres psql -U postgres -d intray -Atc " +
+		"'SELECT md5(current) FROM proof_keys'"
+	before := run(t, key)
+	l := startLoad(c, 4)
+	for range 2 {
+		l.more(t, 20)
+		run(t, "%s", rotation(t)[3])
+	}
+	l.more(t, 20)
+	waitClassified(t, c, l.end(), 3*time.Minute)
+	if after := run(t, key); after == before {
+		t.Error("got the same keys, want them replaced")
+	}
+	if l.failed > 0 {
+		t.Errorf("got %d failed requests, want none", l.failed)
+	}
 }

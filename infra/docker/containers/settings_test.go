@@ -5,7 +5,6 @@ package containers
 import (
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,38 +58,6 @@ func TestTheMachineHasNoAddressInside(t *testing.T) {
 	}
 }
 
-// A changed password must reach PostgreSQL and the API with one `up`, and the former one must end.
-func TestChangedDatabasePassword(t *testing.T) {
-	d := setup(t)
-	refused := func(password string) bool {
-		_, status := exitStatus(t, "docker compose exec --no-TTY --env PGPASSWORD="+password+
-			" postgres psql -h postgres -U auth -d intray -c 'SELECT 1'")
-		return status != 0
-	}
-	former := strings.TrimSpace(run(t, "sed -n 's/^AUTH_DATABASE_PASSWORD=//p' .env"))
-	if refused(former) {
-		t.Fatal("the password in .env is refused, want it accepted")
-	}
-	const password = "kChangedPassword0123456789"
-	before := inspect(t)
-	setting(t, "AUTH_DATABASE_PASSWORD", password)
-	run(t, "docker compose up --detach")
-	waitHealthy(t)
-	if refused(password) || !refused(former) {
-		t.Error("the former password is accepted or the new one refused, want the opposite")
-	}
-	if _, err := d.signIn(); err != nil {
-		t.Errorf("sign in: %v", err)
-	}
-	// Compose also starts the consumers again, because they depend on provision.
-	affected := []string{"api-1", "consumers-1", "provision-1"}
-	for _, name := range changed(before, inspect(t)) {
-		if !slices.Contains(affected, name) {
-			t.Errorf("got %s recreated or restarted, want it left alone", name)
-		}
-	}
-}
-
 // X-Forwarded-For counts only if it comes from TRUSTED_PROXIES. For a proxy on this machine that is
 // the gateway of the network, through which the engine forwards published ports.
 func TestTrustedProxies(t *testing.T) {
@@ -123,12 +90,11 @@ func TestTrustedProxies(t *testing.T) {
 	}
 	gateway := strings.TrimSpace(run(t, `docker network inspect \
 		"${COMPOSE_PROJECT_NAME:-intray}_outside" --format '{{(index .IPAM.Config 0).Gateway}}'`))
-	restore := setting(t, "TRUSTED_PROXIES", gateway)
 	t.Cleanup(func() {
-		restore()
 		run(t, "docker compose up --detach")
 		waitHealthy(t)
 	})
+	t.Cleanup(setting(t, "TRUSTED_PROXIES", gateway))
 	run(t, "docker compose up --detach")
 	waitHealthy(t)
 	if ignored() {

@@ -20,7 +20,13 @@ func TestFirstUpload(t *testing.T) {
 	began := time.Now()
 	waitClassified(t, c, uploadAll(t, c, 1, 1, note), time.Minute)
 	t.Logf("classified after %s", seconds(began))
-	// The first sweeper needs a moment to become active.
+	statusHealthy(t)
+}
+
+// statusHealthy waits until operators see that all is well. A new sweeper needs a moment to become
+// active.
+func statusHealthy(t *testing.T) {
+	t.Helper()
 	waitFor(t, "status is healthy", time.Minute, func() bool {
 		_, status := exitStatus(t, "docker compose run --rm --no-TTY operator status")
 		return status == 0

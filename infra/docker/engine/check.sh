@@ -29,6 +29,11 @@ finish() {
         --timeout 10) || status=1
   fi
   if [ -n "$started" ]; then
+    if [ "$status" != 0 ]; then
+      printf 'the end of the log of the engine, and what the kernel killed:\n' >&2
+      "$engine" log | grep -v level=info | tail -n 30 >&2 || true
+      dmesg 2>/dev/null | grep -iE 'out of memory|oom-kill|segfault' | tail -n 10 >&2 || true
+    fi
     # Each change of the source leaves an image and layers behind.
     "$engine" run docker image prune --force >/dev/null || status=1
     "$engine" run docker builder prune --force --keep-storage 6GB >/dev/null || status=1

@@ -4,6 +4,7 @@
 #
 #   engine.sh up FOLDER      starts the engine, which sees FOLDER at the same path
 #   engine.sh run CMD...     runs a command in the engine's namespaces: with its files and network
+#   engine.sh log            prints the engine's log
 #   engine.sh down           ends the engine and everything in it
 #
 # The engine is Debian trixie's, unpacked into the folder INTRAY_ENGINE (by default below
@@ -29,8 +30,8 @@ fail() {
 # packages installs the programs that build and connect the engine.
 packages() {
   local program missing=()
-  for program in debootstrap iptables ip; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("${program/%ip/iproute2}")
+  for program in debootstrap iptables ip:iproute2 pgrep:procps; do # a program, and its package
+    PATH=$PATH:/usr/sbin:/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   apt-get update -q -o DPkg::Lock::Timeout=300
@@ -136,6 +137,7 @@ up() {
   local folder=$1
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
     fail "no container engine answers (docker version), and one can be installed only as root on Debian"
+  [ -d "$folder" ] || fail "$folder is not a folder"
   if [ -d "$state" ]; then
     # A run that was killed leaves its engine behind.
     ! kill -0 "$(cat "$state/owner")" 2>/dev/null || fail "the engine is in use by another process"
@@ -197,6 +199,7 @@ down() {
 case ${1:-} in
   up) up "${2:?folder}" ;;
   run) shift && run "$@" ;;
+  log) cat "$home/engine.log" ;;
   down) down ;;
-  *) fail "usage: engine.sh up FOLDER | run CMD... | down" ;;
+  *) fail "usage: engine.sh up FOLDER | run CMD... | log | down" ;;
 esac

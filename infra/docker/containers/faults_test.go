@@ -69,9 +69,9 @@ func (l *load) end() []string {
 	return l.ids
 }
 
-// underUploads lets a fault happen while files are uploaded. Every acknowledged upload must be
-// classified afterwards.
-func underUploads(t *testing.T, d *deployment, fault func()) {
+// underUploads lets faults happen, one after the other, while files are uploaded. Every acknowledged
+// upload must be classified afterwards.
+func underUploads(t *testing.T, d *deployment, faults ...func()) {
 	t.Helper()
 	c, err := d.signIn()
 	if err != nil {
@@ -80,41 +80,46 @@ func underUploads(t *testing.T, d *deployment, fault func()) {
 	c.http.Timeout = 20 * time.Second
 	l := startLoad(c, 4)
 	l.more(t, 20)
-	began := time.Now()
-	fault()
-	waitHealthy(t)
-	recovered := seconds(began)
-	l.more(t, 20)
+	var recovered []string
+	for _, fault := range faults {
+		began := time.Now()
+		fault()
+		waitHealthy(t)
+		recovered = append(recovered, seconds(began))
+		l.more(t, 20)
+	}
 	ids := l.end()
 	waitClassified(t, c, ids, 3*time.Minute)
 	t.Logf("healthy after %s; %d uploads acknowledged and classified, %d requests failed",
-		recovered, len(ids), l.failed)
+		strings.Join(recovered, ", "), len(ids), l.failed)
+}
+
+// forEachServer returns a fault for each server, in the order of servers.
+func forEachServer(fault func(service string)) (faults []func()) {
+	for _, service := range servers {
+		faults = append(faults, func() { fault(service) })
+	}
+	return faults
 }
 
 // The engine restarts a process that was killed from outside of it, but not after `docker kill`.
 func TestKilledServersUnderUploads(t *testing.T) {
 	d := setup(t)
-	for _, service := range servers {
-		t.Run(service, func(t *testing.T) {
-			underUploads(t, d, func() {
-				before := inspect(t)[service+"-1"]
-				// From the engine's host, where only root may do it.
-				run(t, "docker run --rm --pid host debian:13-slim sh -c 'kill -KILL %d'", before.State.Pid)
-				waitFor(t, service+" is restarted", time.Minute, func() bool {
-					return inspect(t)[service+"-1"].RestartCount > before.RestartCount
-				})
-			})
+	underUploads(t, d, forEachServer(func(service string) {
+		before := inspect(t)[service+"-1"]
+		// From the engine's host, where only root may do it.
+		run(t, "docker run --rm --pid host debian:13-slim sh -c 'kill -KILL %d'", before.State.Pid)
+		waitFor(t, service+" is restarted", time.Minute, func() bool {
+			return inspect(t)[service+"-1"].RestartCount > before.RestartCount
 		})
-	}
+	})...)
 }
 
 func TestRestartedServersUnderUploads(t *testing.T) {
 	d := setup(t)
-	for _, service := range servers {
-		t.Run(service, func(t *testing.T) {
-			underUploads(t, d, func() { run(t, "docker compose restart %s", service) })
-		})
-	}
+	underUploads(t, d, forEachServer(func(service string) {
+		run(t, "docker compose restart %s", service)
+	})...)
 }
 
 // The engine and all servers are killed at once. check.sh leaves this test out if the engine is not

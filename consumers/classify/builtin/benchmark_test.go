@@ -34,11 +34,21 @@ func longText(t testing.TB) string {
 
 func BenchmarkClassify(b *testing.B) {
 	c := classifier(b)
+	var german strings.Builder // with many different compounds
+	for _, s := range samplesIn(b, "testdata/business/dev") {
+		if s.language == "de" {
+			german.WriteString(s.text + "\n")
+		}
+	}
+	for i := 0; german.Len() < 64<<10; i++ {
+		fmt.Fprintf(&german, "Vertragsgegenstand%c%cvereinbarung ", 'a'+i%26, 'a'+i/26%26)
+	}
 	for name, text := range map[string]string{
 		"page":    samples(b, "fits")["contracts-1"],
 		"longest": longText(b),
+		"german":  german.String(),
 	} {
-		req := ai.Request{Text: text, Topics: starter}
+		req := ai.Request{Text: text, Topics: starterTopics()}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -9,11 +9,13 @@
 //     weight comes from its rank in a table of word frequencies, by Zipf's law. The table is for
 //     English; in other languages all words have the same weight, and no vectors.
 //  2. The name, keywords and description of each topic become a list of words and phrases, the
-//     topic's profile for the language of the document. Profiles are cached by the topic's content.
-//  3. The document is compared with each profile. BM25, with the topic as the query, compares words
-//     and phrases. Cosines between word vectors (package vectors) compare meanings: the topic's
-//     mean vector is compared with that of the text, with that of its opening, and with the
-//     vectors of its most distinctive words one by one.
+//     topic's profile for the language of the document. If the name is that of a type of documents,
+//     such as "Invoices" or "Rechnungen", the words by which the type is recognized in this
+//     language are added (types). Profiles are cached by the topic's content.
+//  3. The document is compared with each profile. BM25, with the topic as the query, compares
+//     words, the last parts of compounds, and phrases. Cosines between word vectors (package
+//     vectors) compare meanings: the topic's mean vector is compared with that of the text, with
+//     that of its opening, and with the vectors of its most distinctive words one by one.
 //  4. The document is compared with the examples of each topic: documents that the user has sorted
 //     manually. A linear discriminant separates the vectors of a topic's examples from those of
 //     other topics. Stems are compared as weighted bags, with the nearest examples and with their
@@ -25,7 +27,7 @@
 //     into at most three topics, and into none if no topic reaches that confidence.
 //
 // Names of topics are enough; keywords improve the results. A topic in another language than
-// English is chosen only if its words occur in the text.
+// English is chosen only if its words, or those of its type of documents, occur in the text.
 //
 // # Sources
 //

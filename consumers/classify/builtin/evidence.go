@@ -103,11 +103,16 @@ func share(words []evidentWord, total float64) {
 	}
 }
 
-// phrase returns the words that have the stems, each as it occurs in the document first.
+// phrase returns the words that have the stems, each as it occurs in the document first. For a stem
+// that is only a part of compounds, it returns the first of these.
 func (d *document) phrase(stems []string) string {
 	words := make([]string, len(stems))
 	for i, stem := range stems {
-		words[i] = d.stems[stem].text
+		if o := d.stems[stem]; o != nil {
+			words[i] = o.text
+		} else {
+			words[i] = d.heads[stem].text
+		}
 	}
 	separator := " "
 	if first, _ := utf8.DecodeRuneInString(words[0]); isUnspaced(first) {

@@ -133,7 +133,7 @@ const (
 	// minLanguage is the least evidence for a language other than English.
 	minLanguage = wordEvidence * 3 / 2
 	// minShare is the least evidence for a language other than English, for each word of the text.
-	minShare = wordEvidence / 25
+	minShare = wordEvidence / 15
 	// minSecond is the evidence for each word of the text that makes a language one of several in it.
 	// Words that the main language has too do not count.
 	minSecond = wordEvidence / 20
@@ -141,7 +141,7 @@ const (
 
 // languageCounter gathers the evidence for the languages of a text.
 type languageCounter struct {
-	words int
+	words int // without numbers, which tables have in any language
 	// known counts the stop words and marks by the set of languages that have them, and hint the other
 	// words by the set of languages that their letters suggest.
 	known, hint map[languageSet]int
@@ -151,8 +151,11 @@ func newLanguageCounter() *languageCounter {
 	return &languageCounter{known: map[languageSet]int{}, hint: map[languageSet]int{}}
 }
 
-// add counts a word and returns its kind.
+// add counts a word, unless it is a number, and returns its kind.
 func (c *languageCounter) add(word []byte) wordKind {
+	if isNumber(word) {
+		return wordKind{}
+	}
 	c.words++
 	kind := wordKinds[string(word)]
 	switch all := kind.stop | kind.mark; {

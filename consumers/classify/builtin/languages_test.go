@@ -1,6 +1,7 @@
 package builtin_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,14 +15,20 @@ import (
 // languageSample is a document in testdata/languages.
 type languageSample struct{ language, topic, text string }
 
-// languageSamples returns the documents in testdata/languages: a file for each language, in which
-// a line with "== " and the ID of a topic begins a document. They were written together with the
+// languageSamples returns the documents in testdata/languages. They were written together with the
 // keywords of the starter topics, so they guard against regressions and do not measure accuracy.
-func languageSamples(t testing.TB) (samples []languageSample) {
+func languageSamples(t testing.TB) []languageSample {
 	t.Helper()
-	files, err := filepath.Glob("testdata/languages/*.txt")
+	return samplesIn(t, "testdata/languages")
+}
+
+// samplesIn returns the documents in a folder: a file for each language, in which a line with "== "
+// and the ID of a topic, or "none", begins a document.
+func samplesIn(t testing.TB, folder string) (samples []languageSample) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.txt"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no samples in testdata/languages: %v", err)
+		t.Fatalf("no samples in %s: %v", folder, err)
 	}
 	for _, file := range files {
 		all, err := os.ReadFile(file)
@@ -79,6 +86,87 @@ func TestStarterTopicsFitDocumentsInOtherLanguages(t *testing.T) {
 			totalRight, total, wrong)
 	}
 	t.Logf("%d of %d documents are right and %d wrong", totalRight, total, wrong)
+}
+
+// Short invoices, contracts, bank statements and letters about patients, written by somebody who
+// knew neither the keywords nor the types, must get the right starter topic. Others get none. On
+// testdata/business/dev the weights of the types were chosen; nothing is chosen on judge.
+func TestBusinessDocuments(t *testing.T) {
+	topics := starterTopics()
+	for _, half := range []string{"dev", "judge"} {
+		var all, right, wrong, without, invented int
+		rightIn, allIn := map[string]int{}, map[string]int{}
+		for _, s := range samplesIn(t, "testdata/business/"+half) {
+			got := classify(t, ai.Request{Text: s.text, Topics: topics})
+			switch {
+			case s.topic == "none":
+				without++
+				if len(got) > 0 {
+					invented++
+				}
+				continue
+			case len(got) > 0 && got[0].TopicID == s.topic:
+				right++
+				rightIn[s.language]++
+			case len(got) > 0:
+				wrong++
+			}
+			all++
+			allIn[s.language]++
+		}
+		t.Logf("%s: %d of %d right, %d wrong; %d of %d others got a topic; right by language: %v",
+			half, right, all, wrong, invented, without, rightIn)
+		if float64(right) < 0.85*float64(all) || float64(wrong) > 0.03*float64(all) || invented > 0 {
+			t.Errorf("%s: got %d of %d right, %d wrong, and %d topics for others, "+
+				"want at least 85 %%, at most 3 %%, and none", half, right, all, wrong, invented)
+		}
+		for language, n := range allIn {
+			if float64(rightIn[language]) < 0.75*float64(n) {
+				t.Errorf("%s, %s: got %d of %d right, want at least 75 %%",
+					half, language, rightIn[language], n)
+			}
+		}
+	}
+}
+
+// A topic whose name is a type of documents in one language is found in all of them.
+func TestTypesCrossLanguages(t *testing.T) {
+	for _, name := range []string{"Rechnungen", "factures", "Счета", "Bills"} {
+		for _, s := range samplesIn(t, "testdata/business/dev") {
+			if s.topic == "invoices" && s.language != "en" {
+				got := classifier(t).Rank(ai.Request{Text: s.text, Topics: []ai.Topic{
+					{ID: "invoices", Name: name}, {ID: "other", Name: "Gardening"},
+				}})
+				if got[0].TopicID != "invoices" || got[0].Confidence <= got[1].Confidence {
+					t.Errorf("topic %q, %s %.40q: got %v, want it first", name, s.language, s.text, got)
+				}
+			}
+		}
+	}
+}
+
+// In a compound, the last part counts, unless only a prefix stands before it.
+func TestCompounds(t *testing.T) {
+	const german = "Das haben wir Ihnen mit dem %s geschickt, der bei uns eingegangen ist."
+	for _, c := range []struct {
+		keyword, word string
+		counts        bool
+	}{
+		{"Vertrag", "Mietvertrag", true},
+		{"Vertrag", "Pachtverträge", true},
+		{"Rechnung", "Berechnung", false},
+		{"Miete", "Vertrag", false},
+		{"Miete", "Mietvertrag", false},
+	} {
+		got := classifier(t).Rank(ai.Request{Text: fmt.Sprintf(german, c.word), Topics: []ai.Topic{
+			{ID: "x", Name: "Zebra", Keywords: []string{c.keyword}}, {ID: "y", Name: "Birds"},
+		}})
+		x := slices.IndexFunc(got, func(c ai.Choice) bool { return c.TopicID == "x" })
+		if higher := got[x].Confidence > got[1-x].Confidence; higher != c.counts {
+			t.Errorf("keyword %q, word %q: got %v, want that it counts: %t",
+				c.keyword, c.word, got, c.counts)
+		}
+	}
 }
 
 // Names of topics that consist of function words and of words that occur in none of the documents.

@@ -139,14 +139,22 @@ func (d *document) score(t term) float64 {
 }
 
 // count returns how often the stems occur in the document in this order, with nothing but stop
-// words between them. A single stem counts with the weight of its position, such as headWeight.
+// words between them. A single stem counts with the weight of its position, such as headWeight, and
+// as the last part of compounds.
 func (d *document) count(stems []string) float64 {
 	first := d.stems[stems[0]]
+	if len(stems) == 1 {
+		var count float64
+		if first != nil {
+			count = first.count
+		}
+		if h := d.heads[stems[0]]; h != nil {
+			count += compoundWeight * h.count
+		}
+		return count
+	}
 	if first == nil {
 		return 0
-	}
-	if len(stems) == 1 {
-		return first.count
 	}
 	var rest [maxPhrase - 1]*occurrences
 	for i, s := range stems[1:] {

@@ -75,7 +75,10 @@ func lower(buffer []byte, word string) ([]byte, bool) {
 			}
 			buffer = append(buffer, byte(r))
 		} else {
-			buffer = utf8.AppendRune(buffer, unicode.ToLower(r))
+			if r = unicode.ToLower(r); r == 'ё' { // usually written without the dots
+				r = 'е'
+			}
+			buffer = utf8.AppendRune(buffer, r)
 		}
 	}
 	return buffer, true

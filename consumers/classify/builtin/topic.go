@@ -100,6 +100,12 @@ func (l *lexicon) profile(t ai.Topic, r reading) *profile {
 		b.add(keyword, 1, true)
 	}
 	b.add(t.Description, descriptionWeight, false)
+	for _, term := range types().of(t.Name, r.language) {
+		if b.full() {
+			break
+		}
+		b.addTypeTerm(term)
+	}
 	return b.profile()
 }
 
@@ -149,6 +155,26 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 		if !several || !foreign[i] {
 			b.addWord(forms[i], w, weight, direction)
 		}
+	}
+}
+
+// addTypeTerm adds a term of the topic's type of documents. The words of a phrase are not added by
+// themselves, and none has a part in the topic's vector.
+func (b *profileBuilder) addTypeTerm(t typeTerm) {
+	var found []word
+	var forms []string
+	words(t.text, false, func(token []byte) bool {
+		if wordKinds[string(token)].stop&setOf(b.reading.language) == 0 {
+			forms = append(forms, string(token))
+			found = append(found, b.lexicon.word(string(token), b.reading))
+		}
+		return true
+	})
+	switch n := len(found); {
+	case n == 1:
+		b.addWord(forms[0], found[0], t.weight, 0)
+	case 1 < n && n <= maxPhrase:
+		b.addPhrase(found, t.weight)
 	}
 }
 

@@ -160,7 +160,13 @@ export async function fill(user, count) {
 // browser wrote to its console as an error) and dialogs (each accepted at once).
 export async function openPage(t, { url = running.stack.web, ...options } = {}) {
   const context = await (await browser()).newContext({ locale: "en-GB", ...options });
-  t.after(() => context.close());
+  t.after(async () => {
+    // A route may still be fetching something, such as the icon.
+    for (const routed of [context, ...context.pages()]) {
+      await routed.unrouteAll({ behavior: "ignoreErrors" });
+    }
+    await context.close();
+  });
   context.setDefaultTimeout(60_000); // however busy the machine is
   const page = await context.newPage();
   page.requests = [];

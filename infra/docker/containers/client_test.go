@@ -5,6 +5,7 @@ package containers
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -253,6 +254,22 @@ func waitClassified(t *testing.T, c *client, ids []string, timeout time.Duration
 		}
 		return true
 	})
+}
+
+// checkStored fails the test unless the content of every document can be downloaded.
+func checkStored(t *testing.T, c *client, ids []string) {
+	t.Helper()
+	errs := each(len(ids), 8, func(i int) error {
+		content, err := c.download(ids[i])
+		if err == nil && len(content) == 0 {
+			err = errors.New("got no content")
+		}
+		return err
+	})
+	if len(errs) > 0 {
+		t.Errorf("got %d of %d documents without their content; the first: %v",
+			len(errs), len(ids), errs[0])
+	}
 }
 
 // note returns a short text file.

@@ -90,6 +90,7 @@ func underUploads(t *testing.T, d *deployment, faults ...func()) {
 	}
 	ids := l.end()
 	waitClassified(t, c, ids, 3*time.Minute)
+	checkStored(t, c, ids)
 	t.Logf("healthy after %s; %d uploads acknowledged and classified, %d requests failed",
 		strings.Join(recovered, ", "), len(ids), l.failed)
 }

@@ -236,6 +236,7 @@ func killReplicas(t *testing.T, c *client) {
 	}
 	ids := l.end()
 	waitClassified(t, c, ids, 3*time.Minute)
+	checkStored(t, c, ids)
 	t.Logf("%d uploads acknowledged and classified, %d requests failed", len(ids), l.failed)
 	logs := run(t, "docker logs %s 2>&1", inspect(t)["api-2"].ID)
 	if !strings.Contains(logs, "/api/documents/upload-url") {

@@ -42,5 +42,6 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitClassified(t, c, ids, 3*time.Minute)
+	checkStored(t, c, ids)
 	t.Logf("%d uploads acknowledged and classified, %d requests failed", len(ids), l.failed)
 }

@@ -31,7 +31,7 @@ finish() {
   if [ -n "$started" ]; then
     if [ "$status" != 0 ]; then
       printf 'the end of the log of the engine, and what the kernel killed:\n' >&2
-      "$engine" log | grep -v level=info | tail -n 30 >&2 || true
+      "$engine" log | grep -v -e level=info -e level=warning | tail -n 20 >&2 || true
       dmesg 2>/dev/null | grep -iE 'out of memory|oom-kill|segfault' | tail -n 10 >&2 || true
     fi
     # Each change of the source leaves an image and layers behind.

@@ -368,8 +368,6 @@ func archiveWithManyEntries() []byte {
 	return b.Bytes()
 }
 
-const oleSignature = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
 // encryptedOffice returns a file with the characteristics of an encrypted docx.
 func encryptedOffice() []byte {
 	return compoundFile(stream{"EncryptedPackage", make([]byte, 100<<10)})

@@ -44,6 +44,9 @@ type reading struct {
 	scansLeft int           // pages and images that may still be recognized
 	ocrLeft   time.Duration // time that recognizing them may take
 	ocrPages  int           // pages and images that were recognized
+
+	unrecognized bool // tesseract is missing, and there are pages or images to recognize
+	scanLetters  int  // letters and digits of the text that are on such pages
 }
 
 func newReading(e *Extractor, ocr ocrMode) *reading {
@@ -113,11 +116,20 @@ func (r *reading) ocrInstalled() bool { return r.Extractor.ocr.installed() }
 
 // missingOCR returns ErrNoOCR, or nil if other text was read, which it marks as incomplete.
 func (r *reading) missingOCR() error {
+	r.unrecognized = true
 	if r.depth > 0 || !r.text.readable {
 		return ErrNoOCR
 	}
 	r.text.incomplete = true
 	return nil
+}
+
+// isUnrecognized reports whether tesseract is missing and what was read without it is not enough
+// for one page that would not be recognized. An email always has a text, beginning with its subject.
+func (r *reading) isUnrecognized(k kind) bool {
+	enough := r.scanLetters + fewLetters
+	return r.unrecognized && k != kindMail && k != kindMsg &&
+		countLetters(r.text.String(), enough) < enough
 }
 
 // recognize recognizes pages and inserts their text at their places, or returns ErrNeedsOCR,

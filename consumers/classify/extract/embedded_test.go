@@ -96,6 +96,7 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 	without := setup(t, Config{Tesseract: "/nowhere/tesseract", Timeout: time.Minute})
 	const full, logo = "q 612 0 0 792 0 0 cm /I Do Q\n", "q 60 0 0 60 30 700 cm /I Do Q\n"
 	long := strings.Repeat("The landlord and the tenant agree. ", 10)
+	const header = "Received by fax on 30 November 2026 from 030 5550 1234, page one of two"
 	page := func(content string, text ...string) []byte {
 		return append([]byte(content), lines(text...)...)
 	}
@@ -111,13 +112,15 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 		text    string // without tesseract; if it is empty, the reason is no_ocr
 	}{
 		"scan":                   {pdf(page(full)), 1, ""},
-		"scan with a number":     {pdf(page(full, "1")), 1, "1"},
-		"cover and scan":         {pdf(page("", "Sent by fax"), page(full)), 1, "Sent by fax"},
+		"scan with a number":     {pdf(page(full, "1")), 1, ""},
+		"cover and scan":         {pdf(page("", "Sent by fax"), page(full)), 1, ""},
+		"numbered scans":         {pdf(page(full, header), page(full, header)), 2, ""},
+		"letter and scan":        {pdf(page("", long), page(full)), 1, strings.TrimSpace(long)},
 		"scan with its own text": {pdf(page(full, long)), 0, strings.TrimSpace(long)},
 		"letter with a logo":     {pdf(page(logo, "Dear Ann")), 0, "Dear Ann"},
 		"page without anything":  {pdf(page("", "words"), page("")), 0, "words"},
 		"garbage":                {pdf(page("", "+,*'-!$%/#&.;:")), 1, ""},
-		"garbage on one page":    {pdf(page("", "words"), page("", "+,*'-!$%/#&.;:")), 1, "words"},
+		"garbage on one page":    {pdf(page("", "words"), page("", "+,*'-!$%/#&.;:")), 1, ""},
 		"eight scans": {
 			pdf(page(full), page(full), page(full), page(full), page(full), page(full), page("", long),
 				page(full)), maxScans, strings.TrimSpace(long),
@@ -136,6 +139,48 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 				t.Errorf("without tesseract: got %v, want the reason no_ocr", err)
 			case c.text != "" && (err != nil || got.Text != c.text || got.Truncated != (c.ocr > 0)):
 				t.Errorf("without tesseract: got %+v, %v, want %q", got, err, c.text)
+			}
+		})
+	}
+}
+
+// Without tesseract, a document of pictures has no text, even if a few words are beside them. An
+// email is read.
+func TestPicturesWithoutTesseract(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{Tesseract: "/nowhere/tesseract"})
+	long := strings.Repeat("The landlord and the tenant agree. ", 10)
+	picture := encodePNG(textImage(800, 600, 30, "x"))
+	scan := scannedPDF(textImage(850, 1100, 24, "scan"), 1)
+	word := func(words string) []byte {
+		return docx("<w:t>"+words+"</w:t>",
+			related("word/_rels/document.xml.rels", "image", "media/scan.png"),
+			part{"word/media/scan.png", string(picture)})
+	}
+	open := func(words string) []byte {
+		return odt("<text:p>"+words+"</text:p>", part{"Pictures/scan.png", string(picture)})
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		want    string // a part of the text; if it is empty, the reason is no_ocr
+	}{
+		"docx":            {word(""), ""},
+		"docx, few words": {word("Page 1"), ""},
+		"docx, a letter":  {word(long), "landlord"},
+		"odt, few words":  {open("Page 1"), ""},
+		"odt, a letter":   {open(long), "landlord"},
+		"mail":            {attachedMail(scan), "body"},
+		"Outlook's mail": {outlookFile(
+			stream{"__attach_version1.0_#00000001/" + msgProperties, make([]byte, 8)},
+			property("__attach_version1.0_#00000001/", "3701", msgBinary, scan)), "reminder"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := extractBytes(e, c.content)
+			switch {
+			case c.want == "" && Reason(err) != "no_ocr":
+				t.Errorf("got %+v, %v, want the reason no_ocr", got, err)
+			case c.want != "" && (err != nil || !strings.Contains(got.Text, c.want) || !got.Truncated):
+				t.Errorf("got %+v, %v, want %q, truncated", got, err, c.want)
 			}
 		})
 	}

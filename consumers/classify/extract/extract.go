@@ -21,7 +21,8 @@ var (
 	// or an image without letters.
 	ErrNoText = errors.New("document contains no text")
 	// ErrNoOCR means that the document is an image or a scan, and that tesseract, which would
-	// recognize its text, is not installed. It is also an ErrNoText.
+	// recognize its text, is not installed. It may have a few letters that are not in the images,
+	// such as page numbers. It is also an ErrNoText.
 	ErrNoOCR = fmt.Errorf("%w: it is an image, and tesseract is not installed", ErrNoText)
 	// ErrBroken means that the document is damaged, or that it takes more time or memory than a
 	// legitimate document does.
@@ -193,6 +194,8 @@ func (e *Extractor) text(
 		return result, err
 	case kind.name == "": // TextOfText returned above, so the file is empty
 		return result, fmt.Errorf("%w: the file is empty", ErrNoText)
+	case r.isUnrecognized(kind):
+		return result, ErrNoOCR
 	case !r.text.readable && r.err != nil: // the error of an embedded file
 		return result, r.err
 	case !r.text.readable:
@@ -324,6 +327,7 @@ func (r *reading) readPDF(ctx context.Context, d document) (pages int, err error
 	if err != nil {
 		return found.pages, err
 	}
+	r.scanLetters += found.scanLetters
 	for _, f := range found.files {
 		r.embed(f)
 	}

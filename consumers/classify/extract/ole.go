@@ -7,6 +7,7 @@ import (
 
 // Kinds of documents in compound files.
 var (
+	kindOLE = kind{"application/x-ole-storage", formatOLE} // until its streams are known
 	kindDoc = kind{"application/msword", formatOLE}
 	kindXLS = kind{"application/vnd.ms-excel", formatOLE}
 	kindPPT = kind{"application/vnd.ms-powerpoint", formatOLE}

@@ -52,10 +52,11 @@ type detachable struct{ io.ReadSeeker }
 
 // pdf is what was read from a PDF in addition to its text.
 type pdf struct {
-	pages   int    // number of pages that the PDF declares
-	needOCR int    // number of pages that have to be recognized
-	scans   []scan // the first of these pages, if they were rendered
-	files   []file // attached files
+	pages       int    // number of pages that the PDF declares
+	needOCR     int    // number of pages that have to be recognized
+	scanLetters int    // number of letters and digits that were read on these pages
+	scans       []scan // the first of these pages, if they were rendered
+	files       []file // attached files
 }
 
 // scan is a page that has to be recognized. Its text belongs at an offset of the text of the
@@ -124,7 +125,7 @@ func readPages(
 			p.scans = append(p.scans, scan{index: i, place: text.b.Len()})
 		}
 	}
-	found.needOCR = len(p.scans)
+	found.needOCR, found.scanLetters = len(p.scans), p.letters
 	if o.maxScans == 0 {
 		return nil
 	}
@@ -139,6 +140,7 @@ type pages struct {
 	text     *text
 	count    int
 	scans    []scan // the pages that have to be recognized
+	letters  int    // letters and digits in the text of these pages
 	form     *form
 }
 
@@ -164,6 +166,9 @@ func (p *pages) read() (damaged int, all bool, err error) {
 		garbage := isGarbage(text.String())
 		if !garbage {
 			p.text.join(text)
+		}
+		if page.isScan && !garbage {
+			p.letters += countLetters(text.String(), fewLetters)
 		}
 		if page.isScan || garbage {
 			p.scans = append(p.scans, scan{index: i, place: p.text.b.Len()})

@@ -13,6 +13,9 @@ import (
 // accepts a header within the first KiB; mimetype reads 4 KiB.
 const headBytes = 4096
 
+// oleSignature is the beginning of a compound file ([MS-CFB], 2.2).
+const oleSignature = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
 // formats are the formats of media types. They do not apply to types derived from these.
 var formats = map[string]format{
 	"text/html":             formatHTML,
@@ -35,11 +38,11 @@ var formats = map[string]format{
 
 // baseFormats are the formats of media types and of all types derived from them.
 var baseFormats = map[string]format{
-	"application/zip":           formatZip,
-	"application/x-ole-storage": formatOLE,
-	"text/xml":                  formatXML,
-	"image/svg+xml":             formatXML,
-	"text/plain":                formatText,
+	"application/zip": formatZip,
+	kindOLE.name:      formatOLE,
+	"text/xml":        formatXML,
+	"image/svg+xml":   formatXML,
+	"text/plain":      formatText,
 }
 
 // detect detects the kind of a document from its first bytes. An email is recognized by its header,
@@ -51,6 +54,8 @@ func detect(head []byte) kind {
 	switch {
 	case isMail(head):
 		return kindMail
+	case bytes.HasPrefix(head, []byte(oleSignature)) && detected.Is(kindPDF.name):
+		return kindOLE // with a PDF in its first sector
 	case detected.Is(kindPDF.name), detected.Is(kindBinary.name) && hasPDFHeader(head),
 		pdfHeader(head) > 0:
 		return kindPDF

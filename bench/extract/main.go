@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("extract", flag.ContinueOnError)
 	flags.IntVar(&o.worst, "worst", 50, "number of files to list")
 	flags.StringVar(&o.kind, "kind", "", "beginning of the media types to compare")
-	flags.BoolVar(&o.noOCR, "no-ocr", false, "read without tesseract")
+	flags.BoolVar(&o.noOCR, "no-ocr", false, "do not recognize pages and images")
 	flags.BoolVar(&o.json, "json", false, "print an object for each file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	config := extract.Config{CacheDir: filepath.Join(cache, "intray", "wasm")}
 	if o.noOCR {
-		config.Tesseract = "/nowhere"
+		config.Tesseract = "true" // which recognizes nothing
 	}
 	extractor, err := extract.New(config)
 	if err != nil {

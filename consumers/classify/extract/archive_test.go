@@ -218,6 +218,28 @@ func TestArchives(t *testing.T) {
 			kind: sheetType,
 			want: "Budget\nRent 12.5\nin line together",
 		},
+		"docx with objects": {
+			content: docx(`<w:p><w:t>left</w:t><w:ptab/><w:t>right</w:t></w:p>`,
+				related("word/_rels/document.xml.rels", "package", "embeddings/a.xlsx",
+					"oleObject", "embeddings/b.bin", "oleObject", "embeddings/c.bin"),
+				part{"word/embeddings/a.xlsx", string(xlsx(`<c><v>7</v></c>`))},
+				part{"word/embeddings/b.bin", string(wordFile("old letter"))},
+				part{"word/embeddings/c.bin", string(compoundFile(
+					stream{"Package", docx(`<w:t>packed</w:t>`)}))}),
+			kind: wordType,
+			want: "left right\n\nBudget\n7\n\nold letter\n\npacked",
+		},
+		"xlsx with comments and page headers": {
+			content: xlsx(`<c><v>7</v></c></sheetData><headerFooter>`+
+				`<oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Acme &amp;&amp; Co&amp;R&amp;P</oddHeader>`+
+				`</headerFooter>`,
+				related("xl/worksheets/_rels/sheet1.xml.rels", "comments", "../comments1.xml"),
+				part{"xl/comments1.xml", `<comments><authors><author>Ann</author></authors>` +
+					`<commentList><comment><text><r><t>too</t></r><r><t> much</t></r></text></comment>` +
+					`<comment><text><t>paid</t></text></comment></commentList></comments>`}),
+			kind: sheetType,
+			want: "Budget\n7\nAcme Co\n\ntoo much\npaid",
+		},
 		"xlsx with dates": {
 			content: xlsxWithFormats(`<workbookPr/>`,
 				`<row><c s="1"><v>46095</v></c><c s="2"><v>46095.75</v></c>`+
@@ -244,6 +266,27 @@ func TestArchives(t *testing.T) {
 			kind:  slidesType,
 			pages: 3,
 			want:  "First\nslide\n\nLast",
+		},
+		"pptx with comments and a chart": {
+			content: officePackage(slidesType, part{"ppt/presentation.xml", "<p:presentation/>"},
+				part{"ppt/slides/slide1.xml", `<p:sld><a:t>Slide</a:t></p:sld>`},
+				related("ppt/slides/_rels/slide1.xml.rels",
+					"comments", "../comments/comment1.xml", "chart", "../charts/chart1.xml"),
+				part{"ppt/charts/chart1.xml", `<c:ser><c:tx><c:v>Sales</c:v></c:tx>` +
+					`<c:xVal><c:strCache><c:v>Berlin</c:v></c:strCache></c:xVal>` +
+					`<c:yVal><c:numCache><c:v>8.2</c:v></c:numCache></c:yVal></c:ser>`},
+				part{"ppt/comments/comment1.xml", `<p:cmLst><p:cm><p:text>Nice</p:text></p:cm>` +
+					`<p:cm><p:txBody><a:p><a:t>Thanks</a:t></a:p></p:txBody></p:cm></p:cmLst>`}),
+			kind:  slidesType,
+			pages: 1,
+			want:  "Slide\n\nSales\nBerlin\n\nNice\nThanks",
+		},
+		"odt with an embedded sheet": {
+			content: odt(`<text:p>Letter</text:p>`,
+				part{"Object 1/content.xml", `<table:table table:name="T"><table:table-cell>` +
+					`<text:p>Rent</text:p></table:table-cell></table:table>`}),
+			kind: odfPrefix + "text",
+			want: "Letter\n\nRent",
 		},
 		"odt": {
 			content: odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>` +

@@ -21,6 +21,9 @@ const (
 	entryRoot       = 5
 	maxEntries      = 20_000
 	maxStreamBytes  = 16 << 20
+	// maxCompoundLoad is the number of bytes that are read from the storage of a large file. The
+	// chains of a damaged one may lead back and forth, so that each sector needs a block of its own.
+	maxCompoundLoad = 128 << 20
 )
 
 // compound is a compound file: the container of old Office files, whose streams are read one at a
@@ -120,7 +123,7 @@ func (c *compound) bytes(offset int64, length int) []byte {
 
 // readAt returns the number of bytes that it has read at an offset of the file.
 func (c *compound) readAt(b []byte, offset int64) int {
-	if c.ctx.Err() != nil {
+	if c.ctx.Err() != nil || c.src.loaded >= maxCompoundLoad {
 		return 0
 	}
 	n, _ := c.src.ReadAt(b, offset) // the source records errors

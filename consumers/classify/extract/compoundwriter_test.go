@@ -156,9 +156,12 @@ func (w *compoundWriter) end(directory []byte) []byte {
 	return append(append(header, w.sectors...), littleEndian(w.fat...)...)
 }
 
-// wordFile returns a Word document. Each piece of the text is in UTF-16 if it has a letter outside
-// of Latin 1. What is between the characters « and » is deleted.
-func wordFile(pieces ...string) []byte {
+// wordFile returns a Word document with these pieces of text.
+func wordFile(pieces ...string) []byte { return compoundFile(wordStreams(pieces...)...) }
+
+// wordStreams returns the streams of a Word document. Each piece of the text is in UTF-16 if it has
+// a letter outside of Latin 1. What is between the characters « and » is deleted.
+func wordStreams(pieces ...string) []stream {
 	const header = 2048
 	main := make([]byte, header)
 	binary.LittleEndian.PutUint16(main, 0xa5ec)
@@ -211,5 +214,5 @@ func wordFile(pieces ...string) []byte {
 	} {
 		binary.LittleEndian.PutUint32(main[at:], uint32(n))
 	}
-	return compoundFile(stream{"WordDocument", main}, stream{"1Table", table})
+	return []stream{{"WordDocument", main}, {"1Table", table}}
 }

@@ -9,7 +9,7 @@
 //     recognizes on the first pages that have a picture or garbage instead of text;
 //   - docx, xlsx, pptx and their templates, with diagrams, charts, drawings and embedded documents,
 //     the OpenDocument formats, also as flat XML, and EPUB;
-//   - doc, xls and ppt, the formats of Office before 2007;
+//   - doc, xls and ppt, the formats of Office before 2007, with their pictures;
 //   - emails and messages of Outlook (.msg), with the text of their attachments;
 //   - signed files, such as e-invoices (.p7m), without verifying the signature;
 //   - images (PNG, JPEG, GIF, BMP, TIFF, WebP), by OCR.
@@ -39,7 +39,7 @@
 //     caller's reader is an io.ReaderAt.
 //   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed.
 //   - Old Office files: 20,000 streams are listed, and 16 MiB of a stream are read. An attachment
-//     may have the size of an embedded file.
+//     may have the size of an embedded file. Of a file above [Config.MaxBytes], 128 MiB are read.
 //   - Emails: the first [Config.MaxBytes], 1,000 parts, ten levels of nesting.
 //   - Embedded files: 20 files of 32 MiB together, down to a depth of three. They are read one
 //     after another, and none is begun after [Config.Timeout].

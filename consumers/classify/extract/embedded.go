@@ -125,7 +125,7 @@ func (r *reading) missingOCR() error {
 }
 
 // isUnrecognized reports whether tesseract is missing and what was read without it is not enough
-// for one page that would not be recognized. An email always has a text, beginning with its subject.
+// for one page that would not be recognized. An email always has a text, at least its subject.
 func (r *reading) isUnrecognized(k kind) bool {
 	enough := r.scanLetters + fewLetters
 	return r.unrecognized && k != kindMail && k != kindMsg &&

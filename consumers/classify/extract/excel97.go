@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,6 +17,7 @@ const (
 	xlsFormula, xlsEOF, xlsFilePass     = 0x006, 0x00a, 0x02f
 	xlsDate1904, xlsContinue            = 0x022, 0x03c
 	xlsCodePage, xlsBoundSheet          = 0x042, 0x085
+	xlsDrawingGroup                     = 0x0eb
 	xlsMulRK, xlsRString, xlsXF, xlsSST = 0x0bd, 0x0d6, 0x0e0, 0x0fc
 	xlsLabelSST, xlsText                = 0x0fd, 0x1b6
 	xlsNumber, xlsLabel, xlsString      = 0x203, 0x204, 0x207
@@ -29,11 +31,12 @@ const (
 )
 
 // readExcel97 reads a workbook of Excel 5 to 2003, whose stream is raw: the visible sheets and
-// charts with the texts of their drawings, like readWorkbook.
-func readExcel97(ctx context.Context, raw []byte, text *text) error {
+// charts with the texts of their drawings, like readWorkbook. It returns the records that contain
+// the pictures.
+func readExcel97(ctx context.Context, raw []byte, text *text) (pictures []byte, err error) {
 	w := &excel97{ctx: ctx, raw: raw, text: text, dates: dates{base: excelBase}, codePage: 1252}
 	if err := w.readGlobals(); err != nil {
-		return err
+		return nil, err
 	}
 	seen := map[int]bool{}
 	for _, s := range w.sheets {
@@ -45,7 +48,7 @@ func readExcel97(ctx context.Context, raw []byte, text *text) error {
 			w.readSheet(s)
 		}
 	}
-	return nil
+	return w.pictures, nil
 }
 
 // excel97 is the state of readExcel97. It holds a context because it exists only during one call.
@@ -59,6 +62,7 @@ type excel97 struct {
 	shared   sharedStrings
 	custom   map[int]string // time layouts by the IDs of number formats
 	dates    dates
+	pictures []byte // the drawings that all sheets share
 }
 
 // sheet97 is a visible sheet, whose records begin at the offset.
@@ -130,6 +134,8 @@ func (w *excel97) global(r biffRecord) {
 		w.readShared(r)
 	case xlsBoundSheet:
 		w.addSheet(body)
+	case xlsDrawingGroup:
+		w.pictures = append(w.pictures, bytes.Join(r.parts, nil)...)
 	}
 }
 

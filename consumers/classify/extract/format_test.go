@@ -19,7 +19,8 @@ func TestBusinessDocuments(t *testing.T) {
 	const flat = `<?xml version="1.0"?><office:document ` +
 		`office:mimetype="application/vnd.oasis.opendocument.text"><office:settings><config>hidden` +
 		`</config></office:settings><office:styles><text:p>style</text:p></office:styles>` +
-		`<office:body><office:text><text:p>Lease <text:span>agreement</text:span></text:p>` +
+		`<office:body><office:text><text:p>Lease <text:span>agreement</text:span>` +
+		`<draw:image><office:binary-data>AAAA</office:binary-data></draw:image></text:p>` +
 		`</office:text></office:body></office:document>`
 	for name, c := range map[string]struct{ content, kind, want string }{
 		"FatturaPA": {
@@ -68,17 +69,22 @@ func TestRTF(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{})
 	for name, c := range map[string]struct{ content, want string }{
-		"paragraphs":         {`{\rtf1\ansi One\par Two\line Three\tab four}`, "One\nTwo\nThree four"},
-		"code page":          {`{\rtf1\ansi\ansicpg1251 \'cf\'f0\'e8}`, "При"},
-		"font":               {`{\rtf1{\fonttbl{\f0\fcharset0 A;}{\f1\fcharset238 B;}}\f1 \'bf\f0 \'bf}`, "ż¿"},
-		"Unicode":            {`{\rtf1\uc1 \u8364?\u-10179?\u-8704? x}`, "€😀 x"},
-		"no replacement":     {`{\rtf1\uc0 \u8364 x}`, "€x"},
-		"special":            {`{\rtf1 \{a\}\\\~\_\emdash\lquote}`, `{a}\ -—‘`},
-		"destinations":       {`{\rtf1{\info{\title T}}{\*\x hidden}{\pict 00ff}{\v hidden}shown}`, "shown"},
-		"binary":             {"{\\rtf1 a\\bin3 }}{ b}", "a b"},
-		"unbalanced":         {`{\rtf1 a}}} b`, "a b"},
-		"cut off":            {`{\rtf1 a\'f`, "af"},
-		"link":               {`{\rtf1{\field{\*\fldinst HYPERLINK "x"}{\fldrslt shown}}}`, "shown"},
+		"paragraphs":     {`{\rtf1\ansi One\par Two\line Three\tab four}`, "One\nTwo\nThree four"},
+		"code page":      {`{\rtf1\ansi\ansicpg1251 \'cf\'f0\'e8}`, "При"},
+		"font":           {`{\rtf1{\fonttbl{\f0\fcharset0 A;}{\f1\fcharset238 B;}}\f1 \'bf\f0 \'bf}`, "ż¿"},
+		"Unicode":        {`{\rtf1\uc1 \u8364?\u-10179?\u-8704? x}`, "€😀 x"},
+		"no replacement": {`{\rtf1\uc0 \u8364 x}`, "€x"},
+		"special":        {`{\rtf1 \{a\}\\\~\_\emdash\lquote}`, `{a}\ -—‘`},
+		"destinations":   {`{\rtf1{\info{\title T}}{\*\x hidden}{\pict 00ff}{\v hidden}shown}`, "shown"},
+		"binary":         {"{\\rtf1 a\\bin3 }}{ b}", "a b"},
+		"unbalanced":     {`{\rtf1 a}}} b`, "a b"},
+		"cut off":        {`{\rtf1 a\'f`, "af"},
+		"link":           {`{\rtf1{\field{\*\fldinst HYPERLINK "x"}{\fldrslt shown}}}`, "shown"},
+		"text box": {
+			`{\rtf1 a\par{\shp{\*\shpinst\x1{\sp{\sn n}{\sv 1}}{\shptxt b\par}}{\shprslt b}}c}`,
+			"a\nb\nc",
+		},
+		"object":             {`{\rtf1{\object{\*\objdata 00ff}{\result shown{\pict 00ff}}}}`, "shown"},
 		"20,000 open groups": {`{\rtf1 ` + strings.Repeat("{", 20_000) + "deep", "deep"},
 	} {
 		t.Run(name, func(t *testing.T) {

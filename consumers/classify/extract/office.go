@@ -142,6 +142,11 @@ const (
 	fewWordsWithPictures = 1000
 )
 
+// needsPictures reports whether the pictures in a document with this text are recognized.
+func needsPictures(text *text) bool {
+	return countLetters(text.String(), fewWordsWithPictures) < fewWordsWithPictures
+}
+
 // readDrawings reads what a part shows but does not contain: diagrams, charts, drawings and other
 // documents. It embeds the pictures of a document that has little text.
 func (a *archive) readDrawings(part string, text *text, depth int) error {
@@ -165,10 +170,10 @@ func (a *archive) readDrawings(part string, text *text, depth int) error {
 			}
 		case "chart", "chartEx":
 			err = a.readChart(r.target, text)
-		case "aFChunk":
+		case "aFChunk", "package", "oleObject":
 			err = a.embedPart(r.target)
 		case "image":
-			if countLetters(text.String(), fewWordsWithPictures) < fewWordsWithPictures {
+			if needsPictures(text) {
 				err = a.embedPart(r.target)
 			}
 		}
@@ -201,7 +206,7 @@ func (a *archive) readChart(part string, text *text) error {
 	return a.parse(part, xmlHandler{
 		start: func(name string, _ func() map[string]string) {
 			switch name {
-			case "tx", "cat":
+			case "tx", "cat", "strcache", "strlit":
 				labels++
 			case "t", "v":
 				inCharacters = name == "t" || labels > 0
@@ -209,7 +214,7 @@ func (a *archive) readChart(part string, text *text) error {
 		},
 		end: func(name string) {
 			switch name {
-			case "tx", "cat":
+			case "tx", "cat", "strcache", "strlit":
 				labels = max(0, labels-1)
 			case "t":
 				inCharacters = false
@@ -260,8 +265,27 @@ func (a *archive) readSlides(text *text) (int, error) {
 		if err := a.readDrawings(s.name, text, maxDrawingDepth); err != nil {
 			return pages, err
 		}
+		if err := a.readComments(s.name, text); err != nil {
+			return pages, err
+		}
 	}
 	return pages, nil
+}
+
+// readComments reads the comments on a slide or sheet.
+func (a *archive) readComments(part string, text *text) error {
+	related, err := a.relationships(part)
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(related)) {
+		if r := related[id]; r.kind == "comments" && a.has(r.target) {
+			if err := a.readParagraphs(r.target, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
@@ -278,7 +302,7 @@ func (a *archive) readParagraphs(part string, text *text) error {
 // paragraphReader writes the text of the paragraphs of a part.
 type paragraphReader struct {
 	text         *text
-	inCharacters bool // in a "t"; other characters between tags are not text
+	inCharacters bool // in a "t" or "text"; other characters between tags are not text
 	// fallbacks is the number of open elements that repeat the content before them for old
 	// programs.
 	fallbacks int
@@ -290,15 +314,15 @@ type paragraphReader struct {
 
 func (p *paragraphReader) start(name string, attributes func() map[string]string) {
 	switch name {
-	case "t":
+	case "t", "text":
 		p.inCharacters = true
-	case "tab":
+	case "tab", "ptab":
 		p.text.flow(" ")
 	case "nobreakhyphen":
 		p.text.flow("-")
 	case "br", "cr":
 		p.text.breakLine()
-	case "p":
+	case "p", "cm", "comment":
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks++
@@ -314,7 +338,7 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 
 func (p *paragraphReader) end(name string) {
 	switch name {
-	case "t":
+	case "t", "text":
 		p.inCharacters = false
 	case "r":
 		p.runHidden = false

@@ -313,7 +313,7 @@ func FuzzOfficeStreams(f *testing.F) {
 		}
 		switch reader % 4 {
 		case 0:
-			_ = readExcel97(c.ctx, main, text)
+			_, _ = readExcel97(c.ctx, main, text)
 		case 1:
 			c.entries[1].name = "Current User"
 			_ = c.readPowerPoint97(main, text)

@@ -35,18 +35,54 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 		return guessed, fmt.Errorf("%w: password-protected Office document", ErrEncrypted)
 	}
 	if main, ok := c.stream("WordDocument"); ok {
-		return kindDoc, c.readWord97(main, r.text)
+		err := c.readWord97(main, r.text)
+		if err == nil {
+			r.embedPictures(c, "Data", "WordDocument")
+		}
+		return kindDoc, err
 	}
 	for _, name := range []string{"Workbook", "Book"} {
 		if main, ok := c.stream(name); ok {
-			return kindXLS, readExcel97(c.ctx, main, r.text)
+			pictures, err := readExcel97(c.ctx, main, r.text)
+			r.embedBlips(pictures)
+			return kindXLS, err
 		}
 	}
 	if main, ok := c.stream("PowerPoint Document"); ok {
-		return kindPPT, c.readPowerPoint97(main, r.text)
+		err := c.readPowerPoint97(main, r.text)
+		if err == nil {
+			r.embedPictures(c, "Pictures")
+		}
+		return kindPPT, err
 	}
 	if c.find(0, msgProperties) >= 0 {
 		return kindMsg, r.readMsg(c)
 	}
+	for _, name := range []string{"Package", "CONTENTS"} {
+		if content, ok := c.stream(name); ok { // an object in an Office document
+			r.embed(file{content: content})
+			return guessed, nil
+		}
+	}
 	return guessed, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
+}
+
+// embedPictures embeds the pictures in streams of a document, if it has little text.
+func (r *reading) embedPictures(c *compound, streams ...string) {
+	for _, name := range streams {
+		if needsPictures(r.text) {
+			content, _ := c.stream(name)
+			r.embedBlips(content)
+		}
+	}
+}
+
+// embedBlips embeds the pictures in a stream of a document, if it has little text.
+func (r *reading) embedBlips(stream []byte) {
+	if !needsPictures(r.text) {
+		return
+	}
+	for _, picture := range blips(stream) {
+		r.embed(file{content: picture})
+	}
 }

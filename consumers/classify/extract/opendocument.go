@@ -42,6 +42,9 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := r.read(a, "content.xml"); err != nil {
 		return err
 	}
+	if err := a.readObjects(text); err != nil {
+		return err
+	}
 	if err := a.embedPictures(text); err != nil {
 		return err
 	}
@@ -52,9 +55,28 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	return nil
 }
 
+// readObjects reads the documents that are embedded in the document, such as sheets and charts,
+// each of which has its content in a folder of its own.
+func (a *archive) readObjects(text *text) error {
+	var names []string
+	for name := range a.files {
+		if strings.HasSuffix(name, "/content.xml") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	text.incomplete = text.incomplete || len(names) > maxEmbeddedFiles
+	for _, name := range names[:min(len(names), maxEmbeddedFiles)] {
+		if err := (&odfReader{text: text, isContent: true}).read(a, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // embedPictures embeds the pictures of a document that has little text.
 func (a *archive) embedPictures(text *text) error {
-	if countLetters(text.String(), fewWordsWithPictures) >= fewWordsWithPictures {
+	if !needsPictures(text) {
 		return nil
 	}
 	var names []string
@@ -114,7 +136,8 @@ type odfReader struct {
 	title       string // of the current sheet, until its first cell is written
 	paragraphs  int
 	cells       int
-	changeLists int // lists of tracked changes, which contain deleted text
+	// skipped are lists of tracked changes, which contain deleted text, and pictures in flat XML.
+	skipped int
 	// A note or comment is within a paragraph. It is collected in noteText and written after the
 	// paragraph.
 	notes           int
@@ -151,8 +174,8 @@ func (r *odfReader) start(name string, attributes func() map[string]string) {
 		r.text.startLine()
 	case "table-cell":
 		r.cells++
-	case "tracked-changes":
-		r.changeLists++
+	case "tracked-changes", "binary-data":
+		r.skipped++
 	case "note", "annotation":
 		r.startNote()
 	}
@@ -168,8 +191,8 @@ func (r *odfReader) end(name string) {
 		r.cells = max(0, r.cells-1)
 	case "table-row":
 		r.writeNotes()
-	case "tracked-changes":
-		r.changeLists = max(0, r.changeLists-1)
+	case "tracked-changes", "binary-data":
+		r.skipped = max(0, r.skipped-1)
 	case "note", "annotation":
 		r.endNote()
 	}
@@ -224,7 +247,7 @@ func (r *odfReader) writeNotes() {
 }
 
 func (r *odfReader) characters(s string) {
-	if r.paragraphs == 0 || r.changeLists > 0 || !r.isContent && r.pageHeaders == 0 {
+	if r.paragraphs == 0 || r.skipped > 0 || !r.isContent && r.pageHeaders == 0 {
 		return
 	}
 	if r.title != "" && strings.TrimSpace(s) != "" {

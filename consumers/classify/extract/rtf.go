@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -19,7 +18,12 @@ import (
 var rtfSkipped = set("fonttbl", "colortbl", "stylesheet", "info", "pict", "object", "listtable",
 	"listoverridetable", "rsidtbl", "generator", "themedata", "colorschememapping", "datastore",
 	"latentstyles", "xmlnstbl", "filetbl", "revtbl", "fldinst", "mmathPr", "pgdsctbl", "nonshppict",
-	"bkmkstart", "bkmkend", "template", "operator", "panose", "falt", "fname")
+	"bkmkstart", "bkmkend", "template", "operator", "panose", "falt", "fname",
+	"shprslt") // which repeats the content of a shape for old programs
+
+// rtfShown are the destinations within skipped ones whose content is text: that of a shape, and
+// what is displayed of an object.
+var rtfShown = set("shptxt", "result")
 
 // rtfCodePages are the encodings by the numbers of code pages in \ansicpg.
 var rtfCodePages = map[int]encoding.Encoding{
@@ -173,10 +177,7 @@ func (r *rtfReader) symbol(raw []byte) []byte {
 	case '\r', '\n':
 		r.newLine()
 	case '*':
-		// What follows is skipped, except for what is known to be text.
-		if !bytes.HasPrefix(raw[1:], []byte(`\shptxt`)) {
-			r.group.skipped = true
-		}
+		r.group.skipped = true
 	}
 	return raw[1:]
 }
@@ -208,11 +209,17 @@ func (r *rtfReader) word(word string, number int, hasNumber bool) {
 	default:
 		if codePage := rtfPlatforms[word]; codePage != 0 {
 			r.codePage = codePage
-		} else if rtfSkipped[word] {
-			r.flush()
-			r.group.skipped = true
-			r.group.inFonts = r.group.inFonts || word == "fonttbl"
 		}
+		r.destination(word)
+	}
+}
+
+// destination handles a control word that determines whether the group is text.
+func (r *rtfReader) destination(word string) {
+	if rtfSkipped[word] || rtfShown[word] {
+		r.flush()
+		r.group.skipped = rtfSkipped[word]
+		r.group.inFonts = r.group.inFonts || word == "fonttbl"
 	}
 }
 

@@ -44,6 +44,9 @@ func (a *archive) readWorkbook(main string, text *text) error {
 		if err := a.readDrawings(part, text, maxDrawingDepth); err != nil {
 			return err
 		}
+		if err := a.readComments(part, text); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -170,6 +173,10 @@ func (r *sheetReader) start(name string, attributes func() map[string]string) {
 	case "rph":
 		r.phonetic++
 	}
+	if isPageHeader(name) {
+		r.inCharacters = true
+		r.value.Reset()
+	}
 }
 
 func (r *sheetReader) end(name string) {
@@ -181,7 +188,27 @@ func (r *sheetReader) end(name string) {
 	case "c":
 		r.endCell()
 	}
+	if isPageHeader(name) {
+		r.inCharacters = false
+		r.text.startLine()
+		r.text.flow(headerCode.ReplaceAllString(r.value.String(), " "))
+		r.text.startLine()
+	}
 }
+
+// isPageHeader reports whether this is an element with a header or footer of printed pages.
+func isPageHeader(name string) bool {
+	switch name {
+	case "oddheader", "evenheader", "firstheader", "oddfooter", "evenfooter", "firstfooter":
+		return true
+	}
+	return false
+}
+
+// headerCode matches the codes in page headers (ECMA-376-1, 18.3.1.39): fonts, sizes and colors,
+// the ends of sections, and what the program inserts.
+var headerCode = regexp.MustCompile(
+	`&(?:"[^"]*"|[0-9]+|K(?:[0-9A-Fa-f]{6}|[0-9]{2}[+-][0-9]{3})|.)`)
 
 func (r *sheetReader) characters(s string) {
 	if r.inCharacters && r.phonetic == 0 && r.value.Len() < maxToken {

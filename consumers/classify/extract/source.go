@@ -42,12 +42,13 @@ type readSeekerAt interface {
 }
 
 // source is the file that PDFium or a reader of archives reads. It records errors of the underlying
-// reader, which PDFium reports as a damaged document, and the time that reading took.
+// reader, which PDFium reports as a damaged document, and what reading through a window took.
 type source struct {
 	readSeekerAt
 	size   int64
 	err    error
 	waited time.Duration
+	loaded int64 // bytes
 }
 
 // open returns a source for the document. It reads a document of up to maxBytes into memory. A
@@ -146,6 +147,7 @@ func (w *window) block(offset int64) (*block, error) {
 	start := time.Now()
 	n, err := w.r.ReadAt(b.content, offset)
 	w.source.waited += time.Since(start)
+	w.source.loaded += int64(n)
 	if n < len(b.content) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

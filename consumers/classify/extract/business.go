@@ -5,7 +5,6 @@ import (
 	"context"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/net/html"
 )
@@ -119,8 +118,12 @@ func (r rootElement) title() string {
 func splitName(name string) string {
 	var b strings.Builder
 	previous := ' '
-	for i, r := range name {
-		next, _ := utf8.DecodeRuneInString(name[i+utf8.RuneLen(r):])
+	letters := []rune(name) // which replaces what is not valid UTF-8
+	for i, r := range letters {
+		next := ' '
+		if i+1 < len(letters) {
+			next = letters[i+1]
+		}
 		isWord := unicode.IsLetter(r) || unicode.IsDigit(r)
 		starts := unicode.IsUpper(r) && (unicode.IsLower(previous) || unicode.IsDigit(previous) ||
 			unicode.IsUpper(previous) && unicode.IsLower(next))

@@ -58,6 +58,7 @@ func TestNamesOfElements(t *testing.T) {
 	for name, want := range map[string]string{
 		"DueDate": "Due Date", "PayeeIBAN": "Payee IBAN", "IBANNumber": "IBAN Number",
 		"due_date": "due date", "EN16931Rule": "EN16931 Rule", "": "", "größeÜber": "größe Über",
+		"A\x940": "A 0",
 	} {
 		if got := splitName(name); got != want {
 			t.Errorf("splitName(%q): got %q, want %q", name, got, want)

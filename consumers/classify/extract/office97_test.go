@@ -83,7 +83,7 @@ func container(kind, instance int, parts ...[]byte) []byte {
 }
 
 // powerPointFile returns a presentation whose second slide was stored before the first one, with an
-// earlier version of it and a master.
+// earlier version of it, and with masters.
 func powerPointFile() []byte {
 	var main []byte
 	at := map[string]uint32{}
@@ -97,18 +97,22 @@ func powerPointFile() []byte {
 	add("first", container(pptSlide, 0, pptAtom(pptTextChars, 0, utf16le("First – slide")), text("*")))
 	add("notes", container(pptNotes, 0, text("Speaker notes")))
 	add("master", container(pptMaster, 0, text("Click to edit")))
+	add("title master", container(pptSlide, 0, text("Click to edit the title")))
+	add("notes master", container(pptNotes, 0, text("Click to edit the notes")))
 	persist := func(n uint32) []byte {
 		return pptAtom(pptSlidePersist, 0, littleEndian(n, 0, 0, 0, 0))
 	}
 	add("document", container(pptDocument, 0,
-		container(pptSlideList, 1, text("Master outline")),
+		pptAtom(pptDocumentAtom, 1, littleEndian(0, 0, 0, 0, 0, 0, 7, 0)),
+		container(pptSlideList, 1, persist(5), text("Master outline"), persist(6)),
 		container(pptSlideList, 0, persist(3), text("Outline title"), persist(2)),
 		container(pptSlideList, 2, persist(4))))
 	add("old directory", pptAtom(pptPersistDirectory, 0,
 		littleEndian(2<<20|1, at["document"], at["old"])))
 	add("old edit", pptAtom(pptUserEdit, 0, littleEndian(0, 0, 0, at["old directory"], 1)))
 	add("directory", pptAtom(pptPersistDirectory, 0,
-		littleEndian(4<<20|2, at["second"], at["first"], at["notes"], at["master"])))
+		littleEndian(6<<20|2, at["second"], at["first"], at["notes"], at["master"],
+			at["title master"], at["notes master"])))
 	add("edit", pptAtom(pptUserEdit, 0, littleEndian(0, 0, at["old edit"], at["directory"], 1)))
 	return compoundFile(
 		stream{"Current User", littleEndian(0, 0, 0, 0xe391c05f, at["edit"])},

@@ -14,7 +14,7 @@ const (
 	pptTextChars, pptTextBytes        = 0xfa0, 0xfa8
 	pptSlideList, pptUserEdit         = 0xff0, 0xff5
 	pptPersistDirectory, pptRecordTop = 0x1772, 8
-	pptHandout                        = 0xfc9
+	pptHandout, pptDocumentAtom       = 0xfc9, 0x3e9
 
 	// pptEncrypted marks the stream of the current user of an encrypted presentation.
 	pptEncrypted = 0xf3d1c4df
@@ -29,7 +29,7 @@ func (c *compound) readPowerPoint97(main []byte, text *text) error {
 	if u32(user, 12) == pptEncrypted {
 		return fmt.Errorf("%w: password-protected presentation", ErrEncrypted)
 	}
-	p := &powerPoint97{ctx: c.ctx, main: main, text: text}
+	p := &powerPoint97{ctx: c.ctx, main: main, text: text, masters: map[int]bool{}}
 	objects := p.objects(u32(user, 16))
 	if len(objects) > 0 {
 		p.readDocument(objects)
@@ -56,8 +56,9 @@ type powerPoint97 struct {
 	ctx      context.Context
 	main     []byte
 	text     *text
-	document int   // the number of the object that lists the slides
-	slides   []int // the numbers of the objects of the slides and notes, in their order
+	document int          // the number of the object that lists the slides
+	slides   []int        // the numbers of the objects of the slides and notes, in their order
+	masters  map[int]bool // the numbers of the objects of the masters, some of which are slides
 }
 
 // pptRecord is a record, which contains others if it is a container.
@@ -126,10 +127,30 @@ func (p *powerPoint97) readDocument(objects map[int]int) {
 		if !ok {
 			return
 		}
-		if list.kind == pptSlideList && list.instance != masters {
+		switch {
+		case list.kind == pptDocumentAtom: // it refers to the masters of notes and handouts
+			p.masters[u32(list.content, 24)] = true
+			p.masters[u32(list.content, 28)] = true
+		case list.kind == pptSlideList && list.instance == masters:
+			p.readMasters(list.content)
+		case list.kind == pptSlideList:
 			p.walk(list.content, 0)
 		}
 		rest = next
+	}
+}
+
+// readMasters reads the list of masters.
+func (p *powerPoint97) readMasters(records []byte) {
+	for len(p.masters) < maxPersist {
+		r, rest, ok := readPPTRecord(records)
+		if !ok {
+			return
+		}
+		if r.kind == pptSlidePersist {
+			p.masters[u32(r.content, 0)] = true
+		}
+		records = rest
 	}
 }
 
@@ -137,7 +158,7 @@ func (p *powerPoint97) readDocument(objects map[int]int) {
 func (p *powerPoint97) order(objects map[int]int) (offsets []int) {
 	seen := map[int]bool{}
 	for _, number := range append(p.slides, slices.Sorted(maps.Keys(objects))...) {
-		if at, ok := objects[number]; ok && !seen[at] {
+		if at, ok := objects[number]; ok && !seen[at] && !p.masters[number] {
 			seen[at] = true
 			offsets = append(offsets, at)
 		}

@@ -85,6 +85,7 @@ func TestRTF(t *testing.T) {
 			`{\rtf1 a\par{\shp{\*\shpinst\x1{\sp{\sn n}{\sv 1}}{\shptxt b\par}}{\shprslt b}}c}`,
 			"a\nb\nc",
 		},
+		"symbol in a group":  {`{\rtf1{\f2\*\cs7 shown}}`, "shown"},
 		"object":             {`{\rtf1{\object{\*\objdata 00ff}{\result shown{\pict 00ff}}}}`, "shown"},
 		"20,000 open groups": {`{\rtf1 ` + strings.Repeat("{", 20_000) + "deep", "deep"},
 	} {

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -88,8 +89,11 @@ func readRTF(ctx context.Context, raw []byte, text *text) error {
 		}
 		switch c := raw[0]; c {
 		case '{':
-			raw = raw[1:]
+			raw = bytes.TrimLeft(raw[1:], "\r\n")
 			r.open()
+			// A destination that old programs ignore. Elsewhere, some programs write this symbol without
+			// a meaning.
+			r.group.skipped = r.group.skipped || bytes.HasPrefix(raw, []byte(`\*`))
 		case '}':
 			raw = raw[1:]
 			r.close()
@@ -159,7 +163,7 @@ func (r *rtfReader) control(raw []byte) []byte {
 	return rest
 }
 
-// symbol reads a control symbol: an escaped character or a destination that old programs ignore.
+// symbol reads a control symbol, such as an escaped character.
 func (r *rtfReader) symbol(raw []byte) []byte {
 	switch c := raw[0]; c {
 	case '\'':
@@ -176,8 +180,6 @@ func (r *rtfReader) symbol(raw []byte) []byte {
 		r.write("-")
 	case '\r', '\n':
 		r.newLine()
-	case '*':
-		r.group.skipped = true
 	}
 	return raw[1:]
 }

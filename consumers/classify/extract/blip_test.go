@@ -49,6 +49,9 @@ func TestBlips(t *testing.T) {
 	word := func(text string, data []byte) []byte {
 		return compoundFile(append(wordStreams(text), stream{"Data", data})...)
 	}
+	streams := wordStreams("Lease")
+	streams[0].content = append(streams[0].content, drawings(blip(0xf01d46a0, 1, photo))...)
+	floating := compoundFile(streams...)
 	excel := func(records ...[]byte) []byte {
 		return excelFile(bytes.Join(records, nil), biff(xlsRK, short(0, 0, 0), littleEndian(0)))
 	}
@@ -62,6 +65,7 @@ func TestBlips(t *testing.T) {
 		want    int // pictures that are recognized
 	}{
 		"Word":                {word("Lease", drawings(blip(0xf01d46a0, 1, photo))), 1},
+		"Word, floating":      {floating, 1},
 		"Word, a long text":   {word(long, drawings(blip(0xf01d46a0, 1, photo))), 0},
 		"Excel":               {excel(biff(xlsDrawingGroup, group)), 1},
 		"Excel, continued":    {excel(biff(xlsDrawingGroup, group[:1000]), biff(xlsContinue, group[1000:])), 1},

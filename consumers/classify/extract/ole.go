@@ -37,7 +37,8 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 	if main, ok := c.stream("WordDocument"); ok {
 		err := c.readWord97(main, r.text)
 		if err == nil {
-			r.embedPictures(c, "Data", "WordDocument")
+			r.embedPictures(c, "Data")
+			r.embedBlips(main)
 		}
 		return kindDoc, err
 	}
@@ -67,13 +68,11 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 	return guessed, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
 }
 
-// embedPictures embeds the pictures in streams of a document, if it has little text.
-func (r *reading) embedPictures(c *compound, streams ...string) {
-	for _, name := range streams {
-		if needsPictures(r.text) {
-			content, _ := c.stream(name)
-			r.embedBlips(content)
-		}
+// embedPictures is embedBlips for the stream of this name, which it reads only if necessary.
+func (r *reading) embedPictures(c *compound, name string) {
+	if needsPictures(r.text) {
+		content, _ := c.stream(name)
+		r.embedBlips(content)
 	}
 }
 

@@ -169,6 +169,8 @@ func epub(chapter string, more ...part) []byte {
 func TestArchives(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{})
+	native := []byte("\x29\x00\x00\x00\x02\x00a.txt\x00C:\\a.txt\x00\x00\x00\x03\x00" +
+		"\x03\x00\x00\x00C:\x00\x0a\x00\x00\x00as an icon rest")
 	for name, c := range map[string]struct {
 		content []byte
 		kind    string
@@ -221,13 +223,15 @@ func TestArchives(t *testing.T) {
 		"docx with objects": {
 			content: docx(`<w:p><w:t>left</w:t><w:ptab/><w:t>right</w:t></w:p>`,
 				related("word/_rels/document.xml.rels", "package", "embeddings/a.xlsx",
-					"oleObject", "embeddings/b.bin", "oleObject", "embeddings/c.bin"),
+					"oleObject", "embeddings/b.bin", "oleObject", "embeddings/c.bin",
+					"oleObject", "embeddings/d.bin"),
 				part{"word/embeddings/a.xlsx", string(xlsx(`<c><v>7</v></c>`))},
 				part{"word/embeddings/b.bin", string(wordFile("old letter"))},
 				part{"word/embeddings/c.bin", string(compoundFile(
-					stream{"Package", docx(`<w:t>packed</w:t>`)}))}),
+					stream{"Package", docx(`<w:t>packed</w:t>`)}))},
+				part{"word/embeddings/d.bin", string(compoundFile(stream{"\x01Ole10Native", native}))}),
 			kind: wordType,
-			want: "left right\n\nBudget\n7\n\nold letter\n\npacked",
+			want: "left right\n\nBudget\n7\n\nold letter\n\npacked\n\nas an icon",
 		},
 		"xlsx with comments and page headers": {
 			content: xlsx(`<c><v>7</v></c></sheetData><headerFooter>`+

@@ -306,6 +306,7 @@ func FuzzOfficeStreams(f *testing.F) {
 	word[fibVersion], word[fibPiecesN] = word97, 5+4*2+8
 	f.Add(2, word, append([]byte{2, 16, 0, 0, 0}, littleEndian(0, 9, 0, 2000)...))
 	f.Add(3, littleEndian(0, 0, 0x75465a4c, 0), []byte(nil))
+	f.Add(4, []byte("\x00\x00\x00\x00\x02\x00a\x00b\x00"), []byte(nil))
 	f.Fuzz(func(t *testing.T, reader int, main, other []byte) {
 		text := newText(1000)
 		c := &compound{ctx: context.Background(), entries: []compoundEntry{{child: 1}, {
@@ -315,7 +316,7 @@ func FuzzOfficeStreams(f *testing.F) {
 		for i := range len(other)/miniSectorBytes + 1 {
 			c.miniFAT = append(c.miniFAT, littleEndian(uint32(i+1))...)
 		}
-		switch reader % 4 {
+		switch reader % 5 {
 		case 0:
 			_, _ = readExcel97(c.ctx, main, text)
 		case 1:
@@ -325,6 +326,8 @@ func FuzzOfficeStreams(f *testing.F) {
 			_ = c.readWord97(main, text)
 		case 3:
 			text.write(decode(decompressRTF(main), "", false))
+		case 4:
+			text.write(decode(nativeFile(main), "", false))
 		}
 		checkClean(t, text.String(), 1000)
 	})

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 )
@@ -59,13 +60,39 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 	if c.find(0, msgProperties) >= 0 {
 		return kindMsg, r.readMsg(c)
 	}
-	for _, name := range []string{"Package", "CONTENTS"} {
-		if content, ok := c.stream(name); ok { // an object in an Office document
-			r.embed(file{content: content})
-			return guessed, nil
-		}
+	if content, ok := c.object(); ok {
+		r.embed(file{content: content})
+		return guessed, nil
 	}
 	return guessed, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
+}
+
+// object returns the file in an object of an Office document: an Office file, a PDF, or a file that
+// is shown as an icon. ok is false if there is none.
+func (c *compound) object() (content []byte, ok bool) {
+	for _, name := range []string{"Package", "CONTENTS"} {
+		if content, ok := c.stream(name); ok {
+			return content, true
+		}
+	}
+	content, ok = c.stream("\x01Ole10Native")
+	return nativeFile(content), ok
+}
+
+// nativeFile returns the file in the native data of an object, or nil. It follows a label, the path
+// of the file, and that of a copy.
+func nativeFile(data []byte) []byte {
+	const header, files = 6, 2
+	if u16(data, header-2) != files {
+		return nil
+	}
+	rest := data[header:]
+	for range 2 {
+		_, rest, _ = bytes.Cut(rest, []byte{0})
+	}
+	const kind, length = 4, 4
+	rest = span(rest, kind+length+u32(rest, kind), len(rest))
+	return span(rest, length, u32(rest, 0))
 }
 
 // embedPictures is embedBlips for the stream of this name, which it reads only if necessary.

@@ -46,8 +46,13 @@ var modes = []mode{
 }
 
 // noneWeight is the weight of rankings of a document that belongs to none of the topics, relative
-// to the others: users sort most of their documents into some topic.
-const noneWeight = 0.4
+// to the others: users sort most of their documents into some topic. noneTrainedWeight is the same
+// if topics have examples: on sets to which nothing was fitted, the confidence was too low without
+// examples, and too high with many.
+const (
+	noneWeight        = 0.3
+	noneTrainedWeight = 0.9
+)
 
 // ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
 // topic that has examples is the document's own topic. That is more often than by chance, but still
@@ -87,7 +92,10 @@ func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 				plain:    plain,
 				features: c.Features(ai.Request{Text: text, Topics: topics}, plain), weight: weight,
 			}
-			if len(right) == 0 {
+			switch {
+			case len(right) == 0 && m.examples > 0:
+				r.weight *= noneTrainedWeight
+			case len(right) == 0:
 				r.weight *= noneWeight
 			}
 			for _, t := range topics {

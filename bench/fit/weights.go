@@ -14,6 +14,14 @@ type fittedWeights struct {
 	constant, lead, behind float64
 }
 
+// confident are the features that determine the confidence, together with the lead. With all
+// features, the confidences are too high on sets to which they are not fitted, above all with many
+// examples.
+var confident = []int{
+	builtin.Lexical, builtin.Semantic, builtin.Opening, builtin.CohesionRatio,
+	builtin.TrainingMargin, builtin.Training,
+}
+
 // fitWeights first fits the weights of a topic's total, on the documents that have one right topic.
 // Then it calculates the totals and fits the weights of the confidence, on all documents.
 func fitWeights(rankings []ranking) (w fittedWeights, err error) {
@@ -36,6 +44,7 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 		return w, err
 	}
 	var decisions []question
+	width := 3 + len(confident)
 	for _, r := range rankings {
 		totals := make([]float64, len(r.features))
 		for i := range r.features {
@@ -45,8 +54,11 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 		}
 		leads := builtin.Leads(totals)
 		for i, lead := range leads {
-			yes := append([]float64{1, max(lead, 0), min(lead, 0)}, r.features[i][:]...)
-			no := make([]float64, len(yes))
+			yes := []float64{1, max(lead, 0), min(lead, 0)}
+			for _, f := range confident {
+				yes = append(yes, r.features[i][f])
+			}
+			no := make([]float64, width)
 			q := question{alternatives: [][]float64{no, yes}, weight: r.weight}
 			if r.right[i] {
 				q.right = 1
@@ -54,11 +66,15 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 			decisions = append(decisions, q)
 		}
 	}
-	all, err := fit(decisions, 3+builtin.NumFeatures)
+	all, err := fit(decisions, width)
 	if err != nil {
 		return w, err
 	}
-	w.constant, w.lead, w.behind, w.confidence = all[0], all[1], all[2], all[3:]
+	w.constant, w.lead, w.behind = all[0], all[1], all[2]
+	w.confidence = make([]float64, builtin.NumFeatures)
+	for i, f := range confident {
+		w.confidence[f] = all[3+i]
+	}
 	return w, nil
 }
 

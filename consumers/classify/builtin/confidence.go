@@ -15,8 +15,8 @@ type weightSet struct {
 	// total are the coefficients of a conditional logit, which ranks the topics.
 	total Features
 	// confidence, constant, lead and behind are those of a logistic regression, which estimates the
-	// probability that a topic is right: confidence of the features, lead of the lead over the other
-	// topics (Leads) where it is positive, and behind of a negative one.
+	// probability that a topic is right: confidence of the features, 0 for most of them, lead of the
+	// lead over the other topics (Leads) where it is positive, and behind of a negative one.
 	confidence             Features
 	constant, lead, behind float64
 }

@@ -23,9 +23,9 @@ const minWordSimilarity = 0.25
 // apply is 0.
 type Features [NumFeatures]float64
 
-// Indexes of Features. Those before Training rank the topics, and all of them determine the
-// confidence. The training weight of a topic grows with the number of its examples, from 0 for
-// none towards 1.
+// Indexes of Features. Those before Training rank the topics. A few of them and Training determine
+// the confidence, see bench/fit. The training weight of a topic grows with the number of its
+// examples, from 0 for none towards 1.
 const (
 	// Lexical is log(1 + score). The score is that of BM25 with the topic as the query, multiplied
 	// by the scale of the topic's profile.
@@ -57,18 +57,15 @@ const (
 	NeighborMargin
 	// TrainingMargin is the topic's training weight minus the mean of all topics. It makes the
 	// totals of topics with and without examples comparable, although they result from different
-	// features. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin multiplied
-	// by TrainingMargin.
+	// features. LexicalTrainingMargin, StemTrainingMargin and NeighborTrainingMargin are Lexical,
+	// StemMargin and NeighborMargin multiplied by TrainingMargin: what examples say about a topic
+	// weighs differently where the other topics have none.
 	TrainingMargin
 	LexicalTrainingMargin
 	StemTrainingMargin
-	// Training is the topic's training weight. NearestSimilarity is the training weight times
-	// the similarity of the most similar example, regardless of the other topics. Both indicate
-	// how reliable the other features are.
+	NeighborTrainingMargin
+	// Training is the topic's training weight, which indicates how reliable the other features are.
 	Training
-	NearestSimilarity
-	// DocumentLength is log(1 + words/bm25Length).
-	DocumentLength
 	// NumFeatures is the number of features.
 	NumFeatures
 )
@@ -115,7 +112,6 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 		lexical += d.score(t)
 	}
 	f[Lexical] = math.Log1p(lexical * p.scale)
-	f[DocumentLength] = math.Log1p(d.length / bm25Length)
 	if d.plain {
 		return f
 	}

@@ -188,7 +188,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		for _, x := range nearest {
 			f[NeighborMargin] += x / float64(min(nearestExamples, len(t.bags)))
 		}
-		f[NearestSimilarity] = t.training * nearest[0]
 		cohesion := m.cohesion(t.bags, sum)
 		f[StemMargin] = m.centroidSimilarity(t.bags, query, norm, sum)
 		f[CohesionRatio] = t.training * min(f[StemMargin]/cohesion, maxCohesionRatio)
@@ -211,6 +210,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		f[TrainingMargin] = margin
 		f[LexicalTrainingMargin] = margin * f[Lexical]
 		f[StemTrainingMargin] = margin * f[StemMargin]
+		f[NeighborTrainingMargin] = margin * f[NeighborMargin]
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai"
 )
 
@@ -177,5 +178,21 @@ func TestExampleIsSmallAndContainsNoText(t *testing.T) {
 	}
 	if !bytes.Equal(e, example(t, text)) {
 		t.Error("the same text gave two different examples")
+	}
+}
+
+// What similar examples say about a topic has a weight of its own where other topics have none.
+func TestNeighborTrainingMarginNeedsUnequalTraining(t *testing.T) {
+	margin := func(topics []ai.Topic) float64 {
+		req := ai.Request{Text: loaf, Topics: topics}
+		return classifier(t).Features(req, false)[0][builtin.NeighborTrainingMargin]
+	}
+	topics := trainedTopics(t, 4)
+	if got := margin(topics); got != 0 {
+		t.Errorf("with examples of both topics: got %v, want 0", got)
+	}
+	topics[1].Examples = nil
+	if got := margin(topics); got <= 0 {
+		t.Errorf("with examples of the right topic only: got %v, want more than 0", got)
 	}
 }

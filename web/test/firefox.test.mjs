@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, request as send } from "node:http";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach } from "node:test";
@@ -11,7 +11,7 @@ import { after, before, beforeEach } from "node:test";
 import puppeteer from "puppeteer-core";
 
 import { mixedFiles, texts, unsorted } from "./files.mjs";
-import { addUser, dropFiles, running, scenario, until } from "./harness.mjs";
+import { addUser, dropFiles, forwardTo, running, scenario, until } from "./harness.mjs";
 
 const MiB = 1 << 20;
 
@@ -68,7 +68,7 @@ function forward(request, response) {
     return forwardConfig(url, response).catch(() => response.destroy());
   }
   if (method === "PUT" && ++network.begun > network.most) return undefined;
-  const upstream = send(url, { method, headers });
+  const upstream = forwardTo(url, { method, headers });
   upstream.on("error", () => response.destroy());
   response.on("close", () => upstream.destroy());
   upstream.on("response", (got) => {

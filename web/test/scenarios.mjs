@@ -1,6 +1,6 @@
 // What people do with the page, from the address that "up" prints.
 import assert from "node:assert/strict";
-import { createServer, request as send } from "node:http";
+import { createServer } from "node:http";
 
 import { mixedFiles, noTopic, texts, unsorted } from "./files.mjs";
 import {
@@ -9,6 +9,7 @@ import {
   countRequests,
   dropFiles,
   expectNoConsoleErrors,
+  forwardTo,
   openPage,
   running,
   scenario,
@@ -97,7 +98,7 @@ scenario("200 files: at most 220 requests, right counts, and nothing jumps", asy
 async function losingProxy(t, lost) {
   const uploads = [];
   const proxy = createServer((request, response) => {
-    const upstream = send(request.url, { method: request.method, headers: request.headers });
+    const upstream = forwardTo(request.url, request);
     upstream.on("error", () => response.destroy());
     response.on("close", () => upstream.destroy());
     upstream.on("response", (got) => {

@@ -1,12 +1,12 @@
 // What the tests of uploads share: a page without views, and a proxy between the browser and the
 // servers, which loses, delays and refuses what a test wants.
 import { once } from "node:events";
-import { createServer as createHTTPServer, request as send } from "node:http";
+import { createServer as createHTTPServer } from "node:http";
 import { after, before, beforeEach } from "node:test";
 
 import { createServer } from "vite";
 
-import { addUser, openPage, running } from "../harness.mjs";
+import { addUser, forwardTo, openPage, running } from "../harness.mjs";
 
 // How the proxy treats PUT requests. Each function gets the request.
 export const storage = {};
@@ -70,7 +70,7 @@ function forward(request, response) {
     });
     return;
   }
-  const upstream = send(url, { method: request.method, headers });
+  const upstream = forwardTo(url, { method: request.method, headers });
   upstream.on("error", () => response.destroy());
   response.on("close", () => response.writableFinished || upstream.destroy());
   upstream.on("response", (got) => {

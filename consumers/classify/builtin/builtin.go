@@ -133,10 +133,6 @@ func (c *Classifier) Example(req ai.Request, plain bool) []byte {
 	return c.lexicon.readAs(req.Filename, req.Text, plain).example()
 }
 
-// ReadsPlain reports whether the text is read without word vectors, because it has none or because
-// it is not English.
-func (c *Classifier) ReadsPlain(text string) bool { return c.lexicon.read("", text).plain }
-
 // Direction returns the direction of the request's text, a vector of length 1. bench/fit computes
 // the background direction from it.
 func (c *Classifier) Direction(req ai.Request) []float32 {

@@ -19,12 +19,8 @@ const (
 	headWords  = 20
 	headWeight = 2
 	nameWeight = 2
-	// In languages that write compounds as one word, such as "Mietvertrag", the last part of a word
-	// counts compoundWeight times. It has at least minHead letters and the rest at least minModifier,
-	// so that prefixes do not count: "Berechnung" is no "Rechnung".
-	compoundWeight = 0.6
-	minHead        = 5
-	minModifier    = 3
+	// maxFormulas is the number of bytes of a text, in lower case, in which formulas are found.
+	maxFormulas = 16 << 10
 	// saturation limits the effect of repetition: a word that occurs n times counts
 	// n/(n+saturation) in vectors and bags.
 	saturation = 1
@@ -40,8 +36,10 @@ type document struct {
 	// length is the number of words that are neither stop words nor numbers.
 	length float64
 	stems  map[string]*occurrences
-	// heads holds the last parts of compounds, for every place where a word could be divided.
-	heads map[string]*head
+	// compounds is nil in languages that do not write compounds as one word.
+	compounds compounds
+	// formulas are the first words of the text, with stop words, each between spaces.
+	formulas string
 	// sequence holds the stems of the text in order, then nil, then the stems of the file name.
 	sequence []*occurrences
 	// vector is the direction of the document: the weighted sum of the vectors of its words, scaled
@@ -91,7 +89,13 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 	found := splitWords(text)
 	main, languages := found.counter.languages()
 	r := newDocumentReader(l, reading{language: main, plain: plain || main != english})
+	formulas := strings.Builder{}
+	formulas.WriteByte(' ')
 	for word, kind := range found.all {
+		if formulas.Len() < maxFormulas {
+			formulas.Write(word)
+			formulas.WriteByte(' ')
+		}
 		if kind.stop&languages == 0 && !r.full() {
 			weight := 1.0
 			if len(r.document.sequence) < headWords {
@@ -109,8 +113,9 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 	})
 	d := r.finish()
 	d.bag = bagOf(d.stems)
+	d.formulas = formulas.String()
 	if setOf(main)&compounding != 0 {
-		d.heads = headsOf(r.order)
+		d.compounds = newCompounds(r.order)
 	}
 	for _, label := range labelsOf(text) { // a stop word counts where it labels a line
 		if wordKinds[strings.TrimSuffix(label, ":")].stop&languages != 0 {
@@ -118,36 +123,6 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 		}
 	}
 	return d
-}
-
-// compounding are the languages that write compounds as one word.
-const compounding = 1<<german | 1<<dutch | 1<<swedish | 1<<danish | 1<<norwegian | 1<<finnish |
-	1<<hungarian
-
-// head is what may be the last part of compounds.
-type head struct {
-	text  string  // the compound that occurs first
-	count float64 // of all compounds, weighted by position
-}
-
-// headsOf returns the last parts that the words could have if they are compounds, by their stems.
-func headsOf(forms []*form) map[string]*head {
-	heads := make(map[string]*head)
-	for _, f := range forms {
-		letters, before := utf8.RuneCountInString(f.stem), 0
-		for at := range f.stem { // the byte at which a letter begins
-			if before >= minModifier && letters-before >= minHead {
-				h := heads[f.stem[at:]]
-				if h == nil {
-					h = &head{text: f.text}
-					heads[f.stem[at:]] = h
-				}
-				h.count += f.count
-			}
-			before++
-		}
-	}
-	return heads
 }
 
 // documentReader collects the words of a document.

@@ -32,7 +32,7 @@ func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
 		{"your bank", "statement.pdf", 0}, // the text and the file name are separate
 		{"", "bank-statement.pdf", 1},
 	} {
-		got := l.read(c.filename, c.text).count([]string{"bank", "statement"})
+		got := l.read(c.filename, c.text).count(term{stems: []string{"bank", "statement"}})
 		if got != c.want {
 			t.Errorf("text %q, file name %q: got %v, want %v", c.text, c.filename, got, c.want)
 		}

@@ -42,7 +42,7 @@ func (d *document) evidentWords(p *profile, f *Features) []string {
 	var own, similar []evidentWord
 	for _, t := range p.terms {
 		if score := d.score(t); score > 0 {
-			own = append(own, evidentWord{d.phrase(t.stems), score})
+			own = append(own, evidentWord{d.phrase(t), score})
 		}
 	}
 	for _, w := range d.distinctive {
@@ -103,15 +103,18 @@ func share(words []evidentWord, total float64) {
 	}
 }
 
-// phrase returns the words that have the stems, each as it occurs in the document first. For a stem
-// that is only a part of compounds, it returns the first of these.
-func (d *document) phrase(stems []string) string {
-	words := make([]string, len(stems))
-	for i, stem := range stems {
+// phrase returns the words of a term, each as it occurs in the document first. For a word that is
+// only a part of compounds, it returns one of these.
+func (d *document) phrase(t term) string {
+	if t.formula != "" {
+		return t.formula
+	}
+	words := make([]string, len(t.stems))
+	for i, stem := range t.stems {
 		if o := d.stems[stem]; o != nil {
 			words[i] = o.text
 		} else {
-			words[i] = d.heads[stem].text
+			_, words[i] = d.compounds.find(t.head)
 		}
 	}
 	separator := " "

@@ -3,6 +3,7 @@ package builtin
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // Parameters of BM25 (Robertson and Zaragoza, 2009).
@@ -126,7 +127,7 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 
 // score returns the score of one term by BM25.
 func (d *document) score(t term) float64 {
-	count := d.count(t.stems)
+	count := d.count(t)
 	if count == 0 {
 		return 0
 	}
@@ -134,21 +135,27 @@ func (d *document) score(t term) float64 {
 	return t.weight * count * (bm25K + 1) / (count + norm)
 }
 
-// count returns how often the stems occur in the document in this order, with nothing but stop
-// words between them. A single stem counts with the weight of its position, such as headWeight, and
-// as the last part of compounds.
-func (d *document) count(stems []string) float64 {
-	first := d.stems[stems[0]]
-	if len(stems) == 1 {
-		var count float64
-		if first != nil {
-			count = first.count
-		}
-		if h := d.heads[stems[0]]; h != nil {
-			count += compoundWeight * h.count
-		}
-		return count
+// count returns how often a term occurs in the document. A single word counts with the weight of
+// its position, such as headWeight, and as the last part of compounds.
+func (d *document) count(t term) float64 {
+	switch {
+	case t.formula != "":
+		return float64(strings.Count(d.formulas, " "+t.formula+" "))
+	case len(t.stems) > 1:
+		return d.countPhrase(t.stems)
 	}
+	compounds, _ := d.compounds.find(t.head)
+	count := compoundWeight * compounds
+	if o := d.stems[t.stems[0]]; o != nil {
+		count += o.count
+	}
+	return count
+}
+
+// countPhrase returns how often the stems occur in the document in this order, with nothing but
+// stop words between them.
+func (d *document) countPhrase(stems []string) float64 {
+	first := d.stems[stems[0]]
 	if first == nil {
 		return 0
 	}

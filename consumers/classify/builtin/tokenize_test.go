@@ -30,6 +30,7 @@ func TestWords(t *testing.T) {
 		{text: "the company's", want: []string{"the", "company", "s"}},
 		{text: "Größe ÄRGER Éclair", want: []string{"größe", "ärger", "éclair"}},
 		{text: "a\ufb03davit e\u0301te\u0301 ＡＢＣ", want: []string{"affidavit", "été", "abc"}},
+		{text: "Счёт ЁЛКА", want: []string{"счет", "елка"}},
 		{text: "契約book", want: []string{"契", "約", "book"}},
 		{text: "abc\xffdef\x00ghi", want: []string{"abc", "def", "ghi"}},
 		{text: long + " " + long + "a b", want: []string{long, "b"}},

@@ -46,19 +46,23 @@ type profile struct {
 type term struct {
 	stems  []string
 	weight float64
+	// head is the stem of a single word as the last part of compounds (headStem).
+	head string
+	// formula is a phrase that is found as it is written, with its stop words; it has no stems.
+	formula string
 }
 
 // size returns about how many bytes the profile takes, with its entry in the cache.
 func (p *profile) size() int {
 	const (
 		fixed   = 500 // the profile, and its key and entry in the cache
-		ofTerm  = 40  // a term in the slice of terms, with the header of its stems
+		ofTerm  = 64  // a term in the slice of terms, with the headers of its stems and texts
 		ofStem  = 16  // a string in a slice of stems
 		minimum = 16  // of an allocation of a stem
 	)
 	size := fixed + cap(p.vector)*4 + (cap(p.terms)-len(p.terms))*ofTerm
 	for _, t := range p.terms {
-		size += ofTerm
+		size += ofTerm + len(t.head) + len(t.formula)
 		for _, stem := range t.stems {
 			size += ofStem + max(len(stem), minimum)
 		}
@@ -80,7 +84,10 @@ type profileBuilder struct {
 	formOrder []*formWeight
 }
 
-type stemWeight struct{ weight, idf float64 }
+type stemWeight struct {
+	head        string // of the form that was added first
+	weight, idf float64
+}
 
 type formWeight struct {
 	word
@@ -159,20 +166,26 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 }
 
 // addTypeTerm adds a term of the topic's type of documents. The words of a phrase are not added by
-// themselves, and none has a part in the topic's vector.
+// themselves, and none has a part in the topic's vector. A phrase with a single word that is no
+// stop word, such as "yours truly", is a formula.
 func (b *profileBuilder) addTypeTerm(t typeTerm) {
 	var found []word
 	var forms []string
+	count := 0
 	words(t.text, false, func(token []byte) bool {
-		if wordKinds[string(token)].stop&setOf(b.reading.language) == 0 {
+		if count++; wordKinds[string(token)].stop&setOf(b.reading.language) == 0 {
 			forms = append(forms, string(token))
 			found = append(found, b.lexicon.word(string(token), b.reading))
 		}
 		return true
 	})
 	switch n := len(found); {
-	case n == 1:
+	case n == 1 && count == 1:
 		b.addWord(forms[0], found[0], t.weight, 0)
+	case n == 1:
+		b.phrases = append(b.phrases, term{
+			weight: 2 * phraseWeight * t.weight * found[0].idf, formula: t.text,
+		})
 	case 1 < n && n <= maxPhrase:
 		b.addPhrase(found, t.weight)
 	}
@@ -196,7 +209,7 @@ func (b *profileBuilder) addPhrase(found []word, weight float64) {
 func (b *profileBuilder) addWord(text string, w word, weight, direction float64) {
 	s, ok := b.stems[w.stem]
 	if !ok {
-		s = &stemWeight{idf: w.idf}
+		s = &stemWeight{head: headStem(text, b.reading.language), idf: w.idf}
 		b.stems[w.stem] = s
 		b.stemOrder = append(b.stemOrder, w.stem)
 	}
@@ -218,7 +231,9 @@ func (b *profileBuilder) profile() *profile {
 	p := &profile{terms: slices.Clip(b.phrases), vector: make([]float32, b.lexicon.table.Dims())}
 	for _, stem := range b.stemOrder {
 		s := b.stems[stem]
-		p.terms = append(p.terms, term{stems: []string{stem}, weight: s.weight * s.idf})
+		p.terms = append(p.terms, term{
+			stems: []string{stem}, weight: s.weight * s.idf, head: s.head,
+		})
 	}
 	var total float64
 	for _, t := range p.terms {

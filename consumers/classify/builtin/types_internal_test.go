@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"intray/infra/ai"
 	"intray/schema"
 )
 
@@ -57,5 +58,60 @@ func TestStarterTopicsAreTypes(t *testing.T) {
 				t.Errorf("%s: got no terms in %s", topic.Name, l.file)
 			}
 		}
+	}
+}
+
+// Names of topics that mean something else in one of the languages must be those of no type.
+func TestOrdinaryNamesAreNoTypes(t *testing.T) {
+	for _, name := range []string{
+		"", "Garden", "Gardening", "School", "Travel", "Music", "Recipes", "рецепты", "Photovoltaics",
+		"PV", "Conventions", "List", "Lists", "accordi", "parcelle", "aplikacje", "finanças", "Finance",
+		"Finanzen", "salud", "salute", "saúde", "Gesundheit", "Health", "agenda", "termos", "banco",
+		"posta", "moduli", "szkody", "Offers", "ofertas", "Tasse", "Fotos", "Familie", "Auto", "Haus",
+		"maison", "casa", "praca", "работа", "дом", "Studies", "Analysis", "Notice", "Pit",
+	} {
+		for _, l := range languagesOfTypes {
+			if terms := types().of(name, l.language); len(terms) > 0 {
+				t.Errorf("%q: got the terms %v in %s, want none", name, terms[:3], l.file)
+			}
+		}
+	}
+}
+
+// The words of a type show its form, and not what its documents are about.
+func TestTypesHaveNoPartInTheVector(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoices := c.lexicon.profile(ai.Topic{Name: "Invoices"}, reading{})
+	word := c.lexicon.profile(ai.Topic{Keywords: []string{"invoices"}}, reading{})
+	if got := dot(invoices.vector, word.vector); len(invoices.terms) < 50 || got < 0.999 {
+		t.Errorf("got %d terms, and a cosine of %v with the name, want at least 50, and 1",
+			len(invoices.terms), got)
+	}
+}
+
+// A phrase with stop words around a single word is found only as a whole.
+func TestFormulas(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters := ai.Topic{ID: "letters", Name: "Letters"}
+	find := func(text string) (words []string) {
+		d := c.lexicon.read("", text)
+		for _, term := range c.lexicon.profile(letters, d.reading).terms {
+			if d.count(term) > 0 {
+				words = append(words, d.phrase(term))
+			}
+		}
+		return words
+	}
+	if got := find("I am, as ever, yours truly, Ann."); !slices.Contains(got, "yours truly") {
+		t.Errorf("got %q, want the formula among them", got)
+	}
+	if got := find("It was truly great, and so were yours, I think."); len(got) > 0 {
+		t.Errorf("got %q, want none", got)
 	}
 }

@@ -69,8 +69,8 @@ func (l *load) end() []string {
 	return l.ids
 }
 
-// underUploads lets faults happen, one after the other, while files are uploaded. Every acknowledged
-// upload must be classified afterwards.
+// underUploads lets faults happen, one after the other, while files are uploaded. Every
+// acknowledged upload must be classified afterwards, and its content stored.
 func underUploads(t *testing.T, d *deployment, faults ...func()) {
 	t.Helper()
 	c, err := d.signIn()

@@ -14,8 +14,10 @@ const (
 		1<<hungarian
 	// compoundWeight is how much the last part of a word counts.
 	compoundWeight = 0.6
-	// minHead and minModifier are the least numbers of letters of the last part and of the rest.
+	// minHead, minHeadStem and minModifier are the least numbers of letters of the last part, of its
+	// stem, and of the rest.
 	minHead     = 6
+	minHeadStem = 5
 	minModifier = 3
 )
 
@@ -36,13 +38,17 @@ func wordSet(list string) map[string]bool {
 const longModifier = "abendabend"
 
 // headStem returns the stem that a word has as the last part of a compound, or "" if the language
-// writes none as one word, or the word is too short. It can be shorter than the word's own stem:
-// Snowball leaves "Rechnung" as it is, and makes "malerrechn" of "Malerrechnung".
+// writes none as one word, or the word or the stem is too short. It can be shorter than the word's
+// own stem: Snowball leaves "Rechnung" as it is, and makes "malerrechn" of "Malerrechnung".
 func headStem(word string, l language) string {
 	if setOf(l)&compounding == 0 || utf8.RuneCountInString(word) < minHead {
 		return ""
 	}
-	return strings.TrimPrefix(stemmers[l](longModifier+word), longModifier)
+	stem := strings.TrimPrefix(stemmers[l](longModifier+word), longModifier)
+	if utf8.RuneCountInString(stem) < minHeadStem {
+		return ""
+	}
+	return stem
 }
 
 // compounds are the words of a document that may be compounds, in the order of the last letters of

@@ -172,6 +172,8 @@ func TestCompounds(t *testing.T) {
 		{"de", "Rechnung", "Aufrechnungen", false},
 		{"de", "Miete", "Mietvertrag", false},
 		{"de", "Rente", "Witwenrente", false},
+		{"de", "Sendung", "Ergebnisse", false}, // "abendabendsendung" has the stem "abendabends"
+		{"de", "Zeitung", "gleichzeitig", false},
 		{"nl", "overeenkomst", "huurovereenkomst", true},
 		{"nl", "polis", "metropolis", false},
 		{"sv", "försäkring", "hemförsäkring", true},

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createServer, request as send } from "node:http";
+import { createServer, request as beginRequest } from "node:http";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
@@ -158,7 +158,7 @@ export async function fill(user, count) {
 // Begins a request of a proxy to a server, on a connection of its own: a server may close one that
 // is kept open just when the next request is sent on it.
 export const forwardTo = (url, { method, headers }) =>
-  send(url, { method, headers: { ...headers, connection: "close" }, agent: false });
+  beginRequest(url, { method, headers: { ...headers, connection: "close" }, agent: false });
 
 // Opens an address in a browser profile of its own, which is closed at the end of the test t. The
 // page has the additional members requests (all requests besides preflights), errors (what the

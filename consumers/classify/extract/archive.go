@@ -28,8 +28,8 @@ type archive struct {
 	// folded are the files by the names that foldName returns.
 	folded map[string]*zip.File
 	left   int64 // bytes that may still be decompressed
-	// embed is called for each embedded file.
-	embed func(file)
+	// embed is called for each embedded file. ok is false if the file exceeds the limits.
+	embed func(file) (ok bool)
 }
 
 // openArchive reads the list of the parts in src.
@@ -46,7 +46,7 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 	}
 	directory.listed = true
 	a := &archive{
-		ctx: ctx, left: maxInflated, embed: func(file) {},
+		ctx: ctx, left: maxInflated, embed: func(file) bool { return true },
 		files:  make(map[string]*zip.File, len(listed.File)),
 		folded: make(map[string]*zip.File, len(listed.File)),
 	}

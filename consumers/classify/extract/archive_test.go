@@ -224,25 +224,36 @@ func TestArchives(t *testing.T) {
 			content: docx(`<w:p><w:t>left</w:t><w:ptab/><w:t>right</w:t></w:p>`,
 				related("word/_rels/document.xml.rels", "package", "embeddings/a.xlsx",
 					"oleObject", "embeddings/b.bin", "oleObject", "embeddings/c.bin",
-					"oleObject", "embeddings/d.bin"),
+					"oleObject", "embeddings/d.bin", "oleObject", "embeddings/e.bin"),
 				part{"word/embeddings/a.xlsx", string(xlsx(`<c><v>7</v></c>`))},
 				part{"word/embeddings/b.bin", string(wordFile("old letter"))},
 				part{"word/embeddings/c.bin", string(compoundFile(
 					stream{"Package", docx(`<w:t>packed</w:t>`)}))},
-				part{"word/embeddings/d.bin", string(compoundFile(stream{"\x01Ole10Native", native}))}),
+				part{"word/embeddings/d.bin", string(compoundFile(stream{"\x01Ole10Native", native}))},
+				part{"word/embeddings/e.bin", string(compoundFile(
+					stream{"CONTENTS", []byte("contents")}))}),
 			kind: wordType,
-			want: "left right\n\nBudget\n7\n\nold letter\n\npacked\n\nas an icon",
+			want: "left right\n\nBudget\n7\n\nold letter\n\npacked\n\nas an icon\n\ncontents",
 		},
 		"xlsx with comments and page headers": {
 			content: xlsx(`<c><v>7</v></c></sheetData><headerFooter>`+
-				`<oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Acme &amp;&amp; Co&amp;R&amp;P</oddHeader>`+
+				`<oddHeader>&amp;L&amp;"Arial,Bold"&amp;12AT&amp;&amp;T and Q&amp;&amp;A`+
+				`&amp;R&amp;P</oddHeader>`+
 				`</headerFooter>`,
 				related("xl/worksheets/_rels/sheet1.xml.rels", "comments", "../comments1.xml"),
 				part{"xl/comments1.xml", `<comments><authors><author>Ann</author></authors>` +
 					`<commentList><comment><text><r><t>too</t></r><r><t> much</t></r></text></comment>` +
-					`<comment><text><t>paid</t></text></comment></commentList></comments>`}),
+					`<comment><text><t>paid</t></text></comment>` +
+					`<comment><text><t>[Threaded comment]&#10;&#10;Your version of Excel allows you to ` +
+					`read this threaded comment; however, any edits to it will get removed if the file is ` +
+					`opened in a newer version of Excel. Learn more: ` +
+					`https://go.microsoft.com/fwlink/?linkid=870924` +
+					`&#10;&#10;Comment:&#10;    Comment: late </t>` +
+					`<t>[Threaded comment] Comment: too</t></text></comment>` +
+					`</commentList></comments>`}),
 			kind: sheetType,
-			want: "Budget\n7\nAcme Co\n\ntoo much\npaid",
+			want: "Budget\n7\nAT&T and Q&A\n\ntoo much\npaid\n" +
+				"Comment: late [Threaded comment] Comment: too",
 		},
 		"xlsx with dates": {
 			content: xlsxWithFormats(`<workbookPr/>`,

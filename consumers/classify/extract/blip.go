@@ -14,10 +14,10 @@ const blipBytes = 8 + 16 + 1
 // its record, wherever it is: the structures around it differ between Word, Excel and PowerPoint,
 // and may be damaged.
 func blips(stream []byte) (pictures [][]byte) {
-	for at := 0; len(pictures) < maxEmbeddedFiles; {
+	for at := 0; ; {
 		found := bytes.IndexByte(stream[at:], 0xf0) // the upper byte of the type
 		if found < 0 {
-			break
+			return pictures
 		}
 		at += found + 1
 		header := span(stream, at-4, blipBytes)
@@ -46,13 +46,12 @@ func blips(stream []byte) (pictures [][]byte) {
 			at += 4 + len(record)
 		}
 	}
-	return pictures
 }
 
 // bitmapFile returns a device-independent bitmap with the header of a file ([MS-WMF], 2.2.2.9), or
 // nil if it is damaged.
 func bitmapFile(dib []byte) []byte {
-	const fileHeader, infoHeader, bitFields = 14, 40, 3
+	const fileHeader, infoHeader = 14, 40
 	if len(dib) < infoHeader {
 		return nil
 	}
@@ -62,9 +61,6 @@ func bitmapFile(dib []byte) []byte {
 		colors = 1 << bits
 	}
 	pixels := fileHeader + header + 4*colors
-	if header == infoHeader && u32(dib, 16) == bitFields {
-		pixels += 3 * 4
-	}
 	if pixels > fileHeader+len(dib) {
 		return nil
 	}

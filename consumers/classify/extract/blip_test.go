@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"image"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ func TestBlips(t *testing.T) {
 		return compoundFile(stream{"PowerPoint Document", pptAtom(pptTextBytes, 0, []byte("Title"))},
 			stream{"Pictures", drawings(pictures...)})
 	}
+	logos := slices.Repeat([][]byte{blip(0xf01e6e00, 1, small)}, maxEmbeddedFiles+1)
 	for name, c := range map[string]struct {
 		content []byte
 		want    int // pictures that are recognized
@@ -70,6 +72,10 @@ func TestBlips(t *testing.T) {
 		"Excel":               {excel(biff(xlsDrawingGroup, group)), 1},
 		"Excel, continued":    {excel(biff(xlsDrawingGroup, group[:1000]), biff(xlsContinue, group[1000:])), 1},
 		"PNG, two digests":    {slides(blip(0xf01e6e10, 2, drawn)), 1},
+		"JPEG, two digests":   {slides(blip(0xf01d46b0, 2, photo)), 1},
+		"CMYK, two digests":   {slides(blip(0xf02a6e30, 2, photo)), 1},
+		"DIB, two digests":    {slides(blip(0xf01f7a90, 2, encodeDIB(page))), 1},
+		"logos, then a scan":  {slides(append(logos, blip(0xf01d46a0, 1, photo))...), 1},
 		"JPEG, CMYK":          {slides(blip(0xf02a6e20, 1, photo)), 1},
 		"DIB":                 {slides(blip(0xf01f7a80, 1, encodeDIB(page))), 1},
 		"TIFF":                {slides(blip(0xf0296e40, 1, jpegTIFF(page))), 1},

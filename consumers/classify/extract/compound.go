@@ -22,7 +22,7 @@ const (
 	maxEntries      = 20_000
 	maxStreamBytes  = 16 << 20
 	// maxCompoundLoad is the number of bytes that are read from the storage of a large file. The
-	// chains of a damaged one may lead back and forth, so that each sector needs a block of its own.
+	// sectors of a damaged one may be out of order, so that each of them needs a block of its own.
 	maxCompoundLoad = 128 << 20
 )
 

@@ -10,7 +10,8 @@ import (
 
 const (
 	// maxEmbeddedFiles is the number of files within a document that are read: attachments of
-	// emails and PDFs, pictures in Office documents, and the files within those.
+	// emails and PDFs, pictures in Office documents, and the files within those. Files of kinds that
+	// are not read, such as equations, and logos do not count.
 	maxEmbeddedFiles = 20
 	// maxEmbeddedBytes is the largest size of all these files together, in bytes.
 	maxEmbeddedBytes = 32 << 20
@@ -37,8 +38,8 @@ type reading struct {
 
 	depth int    // of the file that is being read; 0 for the document itself
 	queue []file // embedded files that have not been read
-	files int    // number of files that were added to the queue
-	bytes int    // their size
+	files int    // number of embedded files that were read
+	bytes int    // size of the files that were added to the queue
 	err   error  // of the first embedded file that could not be read
 
 	scansLeft int           // pages and images that may still be recognized
@@ -46,7 +47,7 @@ type reading struct {
 	ocrPages  int           // pages and images that were recognized
 
 	unrecognized bool // tesseract is missing, and there are pages or images to recognize
-	scanLetters  int  // letters and digits of the text that are on such pages
+	scanLetters  int  // letters and digits in the repeated lines of such pages
 }
 
 func newReading(e *Extractor, ocr ocrMode) *reading {
@@ -56,7 +57,7 @@ func newReading(e *Extractor, ocr ocrMode) *reading {
 	}
 }
 
-// room returns the number of files that can still be embedded.
+// room returns the number of files in the current file that can still be read.
 func (r *reading) room() int {
 	if r.depth >= maxEmbeddedDepth {
 		return 0
@@ -64,28 +65,30 @@ func (r *reading) room() int {
 	return maxEmbeddedFiles - r.files
 }
 
-// embed adds a file to the queue. A file that exceeds the limits is skipped, which marks the text
-// as incomplete.
-func (r *reading) embed(f file) {
+// embed adds a file to the queue. If the file exceeds the limits it is skipped, which marks the
+// text as incomplete, and ok is false.
+func (r *reading) embed(f file) (ok bool) {
 	if r.room() <= 0 || r.bytes+len(f.content) > maxEmbeddedBytes {
 		r.text.incomplete = true
-		return
+		return false
 	}
 	f.depth = r.depth + 1
-	r.files++
 	r.bytes += len(f.content)
 	r.queue = append(r.queue, f)
+	return true
 }
 
 // embedded reads the files in the queue after the text of the document, including those that they
-// contain themselves. It does not start with a file after Config.Timeout. A file that cannot be
-// read does not affect the others.
+// contain themselves, up to maxEmbeddedFiles. It does not start with a file after Config.Timeout. A
+// file that cannot be read does not affect the others.
 func (r *reading) embedded(ctx context.Context) error {
 	end := time.Now().Add(r.config.Timeout)
-	for len(r.queue) > 0 && !r.text.full() && time.Now().Before(end) {
+	for len(r.queue) > 0 && r.files < maxEmbeddedFiles && !r.text.full() &&
+		time.Now().Before(end) {
 		f := r.queue[0]
 		r.queue[0].content, r.queue = nil, r.queue[1:]
 		r.depth = f.depth
+		r.files++
 		r.text.breakLine()
 		r.text.breakLine()
 		d := document{
@@ -97,6 +100,9 @@ func (r *reading) embedded(ctx context.Context) error {
 		case errors.Is(err, ErrNeedsOCR), Reason(err) == "":
 			return err
 		default:
+			if errors.Is(err, ErrUnsupported) {
+				r.files--
+			}
 			if r.err == nil {
 				r.err = fmt.Errorf("embedded file: %w", err)
 			}
@@ -125,7 +131,8 @@ func (r *reading) missingOCR() error {
 }
 
 // isUnrecognized reports whether tesseract is missing and what was read without it is not enough
-// for one page that would not be recognized. An email always has a text, at least its subject.
+// for one page that would not be recognized. Lines that are repeated on such pages are not text of
+// the document. An email always has a text, at least its subject.
 func (r *reading) isUnrecognized(k kind) bool {
 	enough := r.scanLetters + fewLetters
 	return r.unrecognized && k != kindMail && k != kindMsg &&

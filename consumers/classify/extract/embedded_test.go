@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,11 +37,32 @@ func TestAttachments(t *testing.T) {
 	}
 	scan := scannedPDF(textImage(850, 1100, 24, "scan"), 1)
 	large := bytes.Repeat([]byte("words "), maxEmbeddedBytes/12+1000)
-	w := newPDF()
-	attached := w.stream("/Type /EmbeddedFile", []byte("text of the attached file"))
-	spec := w.object(fmt.Sprintf("<< /Type /Filespec /F (a) /UF (a) /EF << /F %d 0 R >> >>", attached))
-	w.catalog = fmt.Sprintf("/Names << /EmbeddedFiles << /Names [(a) %d 0 R] >> >>", spec)
-	portfolio := w.pages("", "", lines("cover"))
+	portfolio := func(files int) []byte {
+		w := newPDF()
+		attached := w.stream("/Type /EmbeddedFile", []byte("text of the attached file"))
+		spec := w.object(fmt.Sprintf(
+			"<< /Type /Filespec /F (a) /UF (a) /EF << /F %d 0 R >> >>", attached))
+		w.catalog = fmt.Sprintf("/Names << /EmbeddedFiles << /Names [%s] >> >>",
+			strings.Repeat(fmt.Sprintf("(a) %d 0 R ", spec), files))
+		return w.pages("", "", lines("cover"))
+	}
+	picture, logo := encodePNG(textImage(800, 600, 30, "x")), encodePNG(textImage(200, 100, 30, "x"))
+	logos := slices.Repeat([][]byte{logo}, maxEmbeddedFiles+1)
+	others := slices.Repeat([][]byte{{0, 1, 2, 3}}, maxEmbeddedFiles+1)
+	equation := string(compoundFile(stream{"Equation Native", []byte("x = 1")}))
+	relations := []string{"image", "media/scan.png"}
+	equations := []part{{"word/media/scan.png", string(picture)}}
+	objects := []part(nil)
+	pictures := []part{{"Pictures/scan.png", string(picture)}}
+	for i := range maxEmbeddedFiles + 1 {
+		name := fmt.Sprintf("embeddings/%d.bin", i)
+		relations = append(relations, "oleObject", name)
+		equations = append(equations, part{"word/" + name, equation})
+		objects = append(objects,
+			part{fmt.Sprintf("Object %d/content.xml", i), "<text:p>object</text:p>"})
+		pictures = append(pictures, part{fmt.Sprintf("Pictures/%d.png", i), string(logo)})
+	}
+	equations = append(equations, related("word/_rels/document.xml.rels", relations...))
 	for name, c := range map[string]struct {
 		content   []byte
 		want      string // a part of the text
@@ -51,15 +73,21 @@ func TestAttachments(t *testing.T) {
 		"PDF":                     {attachedMail(textPDF("page")), "0\n\npage", 1, false},
 		"docx":                    {attachedMail(docx("<w:t>office</w:t>")), "0\n\noffice", 1, false},
 		"scan":                    {attachedMail(scan), "0\n\nrecognized", 1, false},
-		"picture":                 {attachedMail(encodePNG(textImage(800, 600, 30, "x"))), "recognized", 1, false},
-		"logo":                    {attachedMail(encodePNG(textImage(200, 100, 30, "x"))), "recognized", 0, false},
+		"picture":                 {attachedMail(picture), "recognized", 1, false},
+		"logo":                    {attachedMail(logo), "recognized", 0, false},
 		"unsupported":             {attachedMail([]byte{0, 1, 2, 3}, []byte("next")), "next", 1, false},
 		"damaged":                 {attachedMail([]byte("%PDF-1.7\n"), []byte("next")), "next", 1, true},
 		"three deep":              {nested, "innermost", 0, true},
 		"25 files":                {attachedMail(many...), "attachment", 20, true},
 		"more bytes than allowed": {attachedMail(large, large, []byte("end")), "end", 0, true},
-		"in a PDF":                {portfolio, "cover\n\ntext of the attached file", 1, false},
-		"in a PDF in a mail":      {attachedMail(portfolio), "text of the attached file", 1, false},
+		"logos, then a text":      {attachedMail(append(logos, []byte("next"))...), "next", 1, false},
+		"other kinds, then text":  {attachedMail(append(others, []byte("next"))...), "next", 1, false},
+		"equations and a scan":    {docx("<w:t>words</w:t>", equations...), "recognized", 1, false},
+		"objects":                 {odt("", objects...), "object", maxEmbeddedFiles, true},
+		"odt, logos and a scan":   {odt("", pictures...), "recognized", 1, false},
+		"in a PDF":                {portfolio(1), "cover\n\ntext of the attached file", 1, false},
+		"in a PDF in a mail":      {attachedMail(portfolio(1)), "text of the attached file", 1, false},
+		"25 in a PDF":             {portfolio(25), "text of the attached file", 20, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := extractBytes(e, c.content)
@@ -106,6 +134,13 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 			"/ColorSpace /DeviceGray /BitsPerComponent 8", []byte{0, 255, 255, 0})
 		return w.pages("", fmt.Sprintf("/XObject << /I %d 0 R >>", n), pages...)
 	}
+	faxed, deck := [][]byte{page("", "Dear Ann, "+header[:50])}, [][]byte(nil)
+	titles := []string{"winter", "spring", "summer", "autumn", "wind", "rain", "snow"}
+	for i, title := range titles {
+		faxed = append(faxed, page(full, fmt.Sprint(header, i), fmt.Sprint(i)))
+		titles[i] = strings.TrimSpace(strings.Repeat("A season of "+title+" ", 4))
+		deck = append(deck, page(full, titles[i]))
+	}
 	for name, c := range map[string]struct {
 		content []byte
 		ocr     int    // pages that are recognized
@@ -115,6 +150,8 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 		"scan with a number":     {pdf(page(full, "1")), 1, ""},
 		"cover and scan":         {pdf(page("", "Sent by fax"), page(full)), 1, ""},
 		"numbered scans":         {pdf(page(full, header), page(full, header)), 2, ""},
+		"many numbered scans":    {pdf(faxed...), maxScans, ""},
+		"texts on pictures":      {pdf(deck...), maxScans, strings.Join(titles, "\n\n")},
 		"letter and scan":        {pdf(page("", long), page(full)), 1, strings.TrimSpace(long)},
 		"scan with its own text": {pdf(page(full, long)), 0, strings.TrimSpace(long)},
 		"letter with a logo":     {pdf(page(logo, "Dear Ann")), 0, "Dear Ann"},
@@ -130,7 +167,7 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 			got, err := extractBytes(e, c.content)
 			recognized := strings.Count(got.Text, "recognized")
 			if err != nil || got.OCRPages != c.ocr || recognized != c.ocr ||
-				got.Truncated != (name == "eight scans") {
+				got.Truncated != (c.ocr == maxScans) {
 				t.Errorf("got %+v, %v, want %d pages by OCR", got, err, c.ocr)
 			}
 			got, err = extractBytes(without, c.content)

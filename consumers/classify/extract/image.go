@@ -34,11 +34,12 @@ const (
 )
 
 // readImage recognizes the text in an image. It returns the number of pages if the image is a TIFF.
-// An embedded image that is too small to be a page is skipped.
+// An embedded image that is too small to be a page is skipped and does not count.
 func (r *reading) readImage(ctx context.Context, d document) (pages int, err error) {
 	if r.depth > 0 {
 		config, _, err := decodeImageConfig(d.content)
 		if err == nil && min(config.Width, config.Height) < minPictureSide {
+			r.files--
 			return 0, nil
 		}
 	}

@@ -301,8 +301,9 @@ func (a *archive) readParagraphs(part string, text *text) error {
 
 // paragraphReader writes the text of the paragraphs of a part.
 type paragraphReader struct {
-	text         *text
-	inCharacters bool // in a "t" or "text"; other characters between tags are not text
+	text          *text
+	inCharacters  bool // in a "t" or "text"; other characters between tags are not text
+	commentStarts bool // the next characters are the first of a comment
 	// fallbacks is the number of open elements that repeat the content before them for old
 	// programs.
 	fallbacks int
@@ -323,6 +324,7 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 	case "br", "cr":
 		p.text.breakLine()
 	case "p", "cm", "comment":
+		p.commentStarts = p.commentStarts || name == "comment"
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks++
@@ -355,8 +357,22 @@ func (p *paragraphReader) end(name string) {
 func (p *paragraphReader) characters(s string) {
 	hidden := p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
 	if p.inCharacters && !hidden {
+		if p.commentStarts {
+			s, p.commentStarts = withoutNotice(s), false
+		}
 		p.text.flow(s)
 	}
+}
+
+// withoutNotice returns the text of a comment without what Excel writes before a threaded comment,
+// for its versions that do not have them.
+func withoutNotice(comment string) string {
+	if strings.HasPrefix(comment, "[Threaded comment]") {
+		if _, after, ok := strings.Cut(comment, "Comment:"); ok {
+			return after
+		}
+	}
+	return comment
 }
 
 // readAll returns the content of a part, up to maxTextBytes.

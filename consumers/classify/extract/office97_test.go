@@ -249,6 +249,8 @@ func TestUnreadableCompoundFiles(t *testing.T) {
 		"encrypted doc":         {compoundFile(stream{"WordDocument", encryptedWord}), ErrEncrypted},
 		"encrypted xls":         {excelFile(biff(xlsFilePass, short(0, 0))), ErrEncrypted},
 		"encrypted ppt":         {compoundFile(stream{"PowerPoint Document", nil}, stream{"Current User", littleEndian(0, 0, 0, pptEncrypted)}), ErrEncrypted},
+		"damaged icon":          {compoundFile(stream{"\x01Ole10Native", []byte("x")}), ErrUnsupported},
+		"handout":               {compoundFile(stream{"PowerPoint Document", container(pptHandout, 0, pptAtom(pptTextBytes, 0, []byte("Handout")))}), ErrNoText},
 		"another program":       {compoundFile(stream{"Quill", []byte("x")}), ErrUnsupported},
 		"only a signature":      {append([]byte(oleSignature), make([]byte, 600)...), ErrBroken},
 		"sectors in a circle":   {loop, ErrNoText},

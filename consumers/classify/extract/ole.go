@@ -60,7 +60,7 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 	if c.find(0, msgProperties) >= 0 {
 		return kindMsg, r.readMsg(c)
 	}
-	if content, ok := c.object(); ok {
+	if content := c.object(); len(content) > 0 {
 		r.embed(file{content: content})
 		return guessed, nil
 	}
@@ -68,15 +68,15 @@ func (r *reading) readCompound(c *compound, guessed kind) (kind, error) {
 }
 
 // object returns the file in an object of an Office document: an Office file, a PDF, or a file that
-// is shown as an icon. ok is false if there is none.
-func (c *compound) object() (content []byte, ok bool) {
+// is shown as an icon. It returns nil if there is none or if it is damaged.
+func (c *compound) object() []byte {
 	for _, name := range []string{"Package", "CONTENTS"} {
 		if content, ok := c.stream(name); ok {
-			return content, true
+			return content
 		}
 	}
-	content, ok = c.stream("\x01Ole10Native")
-	return nativeFile(content), ok
+	content, _ := c.stream("\x01Ole10Native")
+	return nativeFile(content)
 }
 
 // nativeFile returns the file in the native data of an object, or nil. It follows a label, the path

@@ -86,12 +86,14 @@ func (a *archive) embedPictures(text *text) error {
 		}
 	}
 	slices.Sort(names)
-	for _, name := range names[:min(len(names), maxEmbeddedFiles)] {
+	for _, name := range names {
 		content, err := a.readAll(name)
 		if err != nil {
 			return err
 		}
-		a.embed(file{content: content})
+		if !a.embed(file{content: content}) {
+			return nil
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/klippa-app/go-pdfium"
 	pdfiumerrors "github.com/klippa-app/go-pdfium/errors"
@@ -54,7 +55,7 @@ type detachable struct{ io.ReadSeeker }
 type pdf struct {
 	pages       int    // number of pages that the PDF declares
 	needOCR     int    // number of pages that have to be recognized
-	scanLetters int    // number of letters and digits that were read on these pages
+	scanLetters int    // number of letters and digits in the repeated lines of these pages
 	scans       []scan // the first of these pages, if they were rendered
 	files       []file // attached files
 }
@@ -125,7 +126,7 @@ func readPages(
 			p.scans = append(p.scans, scan{index: i, place: text.b.Len()})
 		}
 	}
-	found.needOCR, found.scanLetters = len(p.scans), p.letters
+	found.needOCR, found.scanLetters = len(p.scans), p.repeated.letters
 	if o.maxScans == 0 {
 		return nil
 	}
@@ -139,8 +140,8 @@ type pages struct {
 	document references.FPDF_DOCUMENT
 	text     *text
 	count    int
-	scans    []scan // the pages that have to be recognized
-	letters  int    // letters and digits in the text of these pages
+	scans    []scan        // the pages that have to be recognized
+	repeated repeatedLines // of these pages
 	form     *form
 }
 
@@ -168,7 +169,7 @@ func (p *pages) read() (damaged int, all bool, err error) {
 			p.text.join(text)
 		}
 		if page.isScan && !garbage {
-			p.letters += countLetters(text.String(), fewLetters)
+			p.repeated.add(text.String())
 		}
 		if page.isScan || garbage {
 			p.scans = append(p.scans, scan{index: i, place: p.text.b.Len()})
@@ -177,6 +178,33 @@ func (p *pages) read() (damaged int, all bool, err error) {
 		p.text.breakLine()
 	}
 	return damaged, true, nil
+}
+
+// repeatedLines counts the letters and digits in lines that occur more than once, such as the line
+// that a fax machine adds to each page. Digits may differ, as those of page numbers do.
+type repeatedLines struct {
+	letters int
+	first   map[string]int // letters and digits of the lines that occurred once, otherwise 0
+}
+
+func (r *repeatedLines) add(page string) {
+	if r.first == nil {
+		r.first = map[string]int{}
+	}
+	for line := range strings.Lines(page) {
+		key := strings.Map(func(c rune) rune {
+			if unicode.IsLetter(c) {
+				return c
+			}
+			return -1
+		}, line)
+		n := countLetters(line, fewLetters)
+		if first, repeated := r.first[key]; repeated {
+			r.letters += first + n
+			n = 0
+		}
+		r.first[key] = n
+	}
 }
 
 // render renders up to limit of the pages that have to be recognized.

@@ -128,9 +128,8 @@ func (p *powerPoint97) readDocument(objects map[int]int) {
 			return
 		}
 		switch {
-		case list.kind == pptDocumentAtom: // it refers to the masters of notes and handouts
+		case list.kind == pptDocumentAtom: // it refers to the master of the notes
 			p.masters[u32(list.content, 24)] = true
-			p.masters[u32(list.content, 28)] = true
 		case list.kind == pptSlideList && list.instance == masters:
 			p.readMasters(list.content)
 		case list.kind == pptSlideList:

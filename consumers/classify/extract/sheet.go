@@ -191,7 +191,7 @@ func (r *sheetReader) end(name string) {
 	if isPageHeader(name) {
 		r.inCharacters = false
 		r.text.startLine()
-		r.text.flow(headerCode.ReplaceAllString(r.value.String(), " "))
+		r.text.flow(headerCode.ReplaceAllStringFunc(r.value.String(), headerText))
 		r.text.startLine()
 	}
 }
@@ -206,9 +206,18 @@ func isPageHeader(name string) bool {
 }
 
 // headerCode matches the codes in page headers (ECMA-376-1, 18.3.1.39): fonts, sizes and colors,
-// the ends of sections, and what the program inserts.
+// the ends of sections, what the program inserts, and "&&".
 var headerCode = regexp.MustCompile(
 	`&(?:"[^"]*"|[0-9]+|K(?:[0-9A-Fa-f]{6}|[0-9]{2}[+-][0-9]{3})|.)`)
+
+// headerText returns the text that a code in a page header stands for: "&&" is an ampersand, and
+// the others separate words.
+func headerText(code string) string {
+	if code == "&&" {
+		return "&"
+	}
+	return " "
+}
 
 func (r *sheetReader) characters(s string) {
 	if r.inCharacters && r.phonetic == 0 && r.value.Len() < maxToken {

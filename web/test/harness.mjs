@@ -156,7 +156,7 @@ export async function fill(user, count) {
 }
 
 // Begins a request of a proxy to a server, on a connection of its own: a server may close one that
-// is kept open just when the next request is sent on it.
+// is kept open just when the next request is sent on it, and nobody repeats the request then.
 export const forwardTo = (url, { method, headers }) =>
   beginRequest(url, { method, headers: { ...headers, connection: "close" }, agent: false });
 

@@ -1,7 +1,7 @@
 // What the tests of uploads share: a page without views, and a proxy between the browser and the
 // servers, which loses, delays and refuses what a test wants.
 import { once } from "node:events";
-import { createServer as createHTTPServer } from "node:http";
+import { createServer as createHTTPServer, request as send } from "node:http";
 import { after, before, beforeEach } from "node:test";
 
 import { createServer } from "vite";
@@ -70,7 +70,8 @@ function forward(request, response) {
     });
     return;
   }
-  const upstream = forwardTo(url, { method: request.method, headers });
+  const begin = isUpload ? send : forwardTo;
+  const upstream = begin(url, { method: request.method, headers });
   upstream.on("error", () => response.destroy());
   response.on("close", () => response.writableFinished || upstream.destroy());
   upstream.on("response", (got) => {

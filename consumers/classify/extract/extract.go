@@ -167,16 +167,6 @@ func (e *Extractor) TextOfText(
 	return e.text(ctx, document{sequential: r, size: size}, contentType, textOnly)
 }
 
-// ocrMode determines what happens to a document that needs OCR.
-type ocrMode int
-
-const (
-	ocrIfNeeded ocrMode = iota // acquire the recognizer, then recognize
-	ocrNever                   // return ErrNeedsOCR
-	ocrAcquired                // recognize: the caller has acquired the recognizer
-	textOnly                   // return ErrNotText for every document that is not in a text format
-)
-
 func (e *Extractor) text(
 	ctx context.Context, d document, contentType string, ocr ocrMode,
 ) (Result, error) {

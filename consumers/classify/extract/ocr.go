@@ -14,6 +14,16 @@ import (
 	"time"
 )
 
+// ocrMode determines what happens to a document that needs OCR.
+type ocrMode int
+
+const (
+	ocrIfNeeded ocrMode = iota // acquire the recognizer, then recognize
+	ocrNever                   // return ErrNeedsOCR
+	ocrAcquired                // recognize: the caller has acquired the recognizer
+	textOnly                   // return ErrNotText for every document that is not in a text format
+)
+
 const (
 	// ocrMemory is the limit of tesseract's address space, in KiB. A large page takes about a third
 	// of it.

@@ -98,9 +98,19 @@ func TestUploadKeyRotation(t *testing.T) {
 	waitClassified(t, c, uploadAll(t, c, 3, 1, note), time.Minute)
 }
 
-// The passwords of all users of NATS can be changed at once while files are uploaded.
+// The passwords of all users of NATS can be changed at once while files are uploaded, and the former
+// ones end.
 func TestNATSPasswordRotation(t *testing.T) {
 	d := setup(t)
+	former := strings.TrimSpace(run(t, "sed -n 's/^NATS_OPERATOR_PASSWORD=//p' .env"))
+	status := func() int {
+		_, status := exitStatus(t, "docker compose run --rm --no-TTY --env NATS_PASSWORD="+former+
+			" operator status")
+		return status
+	}
+	if got := status(); got != 0 {
+		t.Fatalf("with the password in .env: got exit status %d, want 0", got)
+	}
 	underUploads(t, d, func() {
 		restartWith(t, "NATS_MINIO_PASSWORD=kNextMinIOPassword0123456789",
 			"NATS_API_PASSWORD=kNextAPIPassword0123456789",
@@ -108,6 +118,9 @@ func TestNATSPasswordRotation(t *testing.T) {
 			"NATS_OPERATOR_PASSWORD=kNextOperatorPassword0123456789")
 	})
 	statusHealthy(t)
+	if got := status(); got == 0 {
+		t.Error("with the former password: got exit status 0, want another one")
+	}
 }
 
 // accepted reports whether PostgreSQL accepts a password over the network.

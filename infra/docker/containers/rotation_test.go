@@ -98,8 +98,8 @@ func TestUploadKeyRotation(t *testing.T) {
 	waitClassified(t, c, uploadAll(t, c, 3, 1, note), time.Minute)
 }
 
-// The passwords of all users of NATS can be changed at once while files are uploaded, and the former
-// ones end.
+// The passwords of all users of NATS can be changed at once while files are uploaded, and the
+// former ones end.
 func TestNATSPasswordRotation(t *testing.T) {
 	d := setup(t)
 	former := strings.TrimSpace(run(t, "sed -n 's/^NATS_OPERATOR_PASSWORD=//p' .env"))

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -405,20 +404,6 @@ func TestLogsAreRotated(t *testing.T) {
 		if s.Logging == nil || s.Logging.Options["max-size"] == "" ||
 			s.Logging.Options["max-file"] == "" {
 			t.Errorf("%s: got logging %v, want a limit", name, s.Logging)
-		}
-	}
-}
-
-// The memory limits of Go programs that do not set their own must be 90 % of their container's.
-func TestGoMemoryLimits(t *testing.T) {
-	p := frontProject(t)
-	for _, name := range []string{"front", "minio", "nats"} {
-		s := p.Services[name]
-		mib, err := strconv.ParseInt(strings.TrimSuffix(environment(s)["GOMEMLIMIT"], "MiB"), 10, 64)
-		container := int64(s.Deploy.Resources.Limits.MemoryBytes)
-		if share := float64(mib<<20) / float64(container); err != nil || share < 0.85 || share > 0.9 {
-			t.Errorf("%s: got GOMEMLIMIT %q (%v), want about 90 %% of %d bytes",
-				name, environment(s)["GOMEMLIMIT"], err, container)
 		}
 	}
 }

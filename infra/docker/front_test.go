@@ -51,6 +51,10 @@ func TestFrontReachesOnlyAPIAndGateway(t *testing.T) {
 			t.Errorf("front and %s: got a common network %v, want %v", name, got, want)
 		}
 	}
+	// Compose recreates a service together with those that it depends on.
+	if got := p.Services["front"].DependsOn; len(got) > 0 {
+		t.Errorf("front: got dependencies %v, want none", got)
+	}
 	if !p.Networks["proxied"].Internal {
 		t.Error("network proxied: got access to other networks, want internal")
 	}

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// runbook returns the first n blocks of commands in a section of the runbook.
-func runbook(t *testing.T, heading string, n int) []string {
+// commands returns the first n blocks of commands in a section (###) of a document in docs.
+func commands(t *testing.T, document, heading string, n int) []string {
 	t.Helper()
-	text, err := os.ReadFile("docs/runbook.md")
+	text, err := os.ReadFile("docs/" + document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func runbook(t *testing.T, heading string, n int) []string {
 		blocks = append(blocks, block[1])
 	}
 	if len(blocks) != n {
-		t.Fatalf("%s: got %d blocks of commands in the runbook, want %d", heading, len(blocks), n)
+		t.Fatalf("%s: got %d blocks of commands in %s, want %d", heading, len(blocks), document, n)
 	}
 	return blocks
 }
@@ -36,7 +36,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := runbook(t, "Backup and restore in containers", 2)
+	blocks := commands(t, "runbook.md", "Backup and restore in containers", 2)
 	kept := uploadAll(t, c, 20, 4, note)
 	waitClassified(t, c, kept, time.Minute)
 	backup := run(t, "%s\necho \"backup=$backup\"", blocks[0])

@@ -9,6 +9,7 @@ package containers
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -158,10 +159,13 @@ func (c container) healthy() bool {
 	return c.State.Status == "running" && c.State.Health != nil && c.State.Health.Status == "healthy"
 }
 
-// inspect returns the containers of the deployment by service and number, such as "api-1".
+// inspect returns the containers of the deployment by service and number, such as "api-1". It does
+// not use Compose, which takes longer: tests call this often.
 func inspect(t *testing.T) map[string]container {
 	t.Helper()
-	ids := strings.Fields(run(t, "docker compose --profile '*' ps --all --quiet"))
+	ids := strings.Fields(run(t, "docker ps --all --quiet "+
+		"--filter label=com.docker.compose.project=%s --filter label=com.docker.compose.oneoff=False",
+		cmp.Or(os.Getenv("COMPOSE_PROJECT_NAME"), "intray")))
 	if len(ids) == 0 {
 		t.Fatal("got no containers")
 	}
@@ -199,11 +203,8 @@ func waitHealthy(t *testing.T) {
 // healthy reports whether every server is healthy and reached at its published port.
 func healthy(t *testing.T) bool {
 	t.Helper()
-	containers := inspect(t)
-	for _, name := range servers {
-		if !containers[name+"-1"].healthy() {
-			return false
-		}
+	if !replicasHealthy(t, nil) {
+		return false
 	}
 	for _, url := range []string{apiURL + "/readyz", gatewayURL + "/healthz"} {
 		resp, err := http.Get(url)
@@ -216,6 +217,24 @@ func healthy(t *testing.T) bool {
 		}
 	}
 	return true
+}
+
+// replicasHealthy reports whether this many containers of each service are healthy: one of a server
+// and none of the front if want has no number.
+func replicasHealthy(t *testing.T, want map[string]int) bool {
+	t.Helper()
+	got := make(map[string]int)
+	for name, c := range inspect(t) {
+		if c.healthy() {
+			got[serviceOf(name)]++
+		}
+	}
+	for _, name := range servers {
+		if got[name] != max(want[name], 1) {
+			return false
+		}
+	}
+	return got["front"] == want["front"]
 }
 
 // changed returns the names of the containers that are not the same in both, sorted. Containers of

@@ -96,7 +96,7 @@ func TestQueueIsLeftAloneUnderUploads(t *testing.T) {
 		ids, errs := c.uploadEach(300, 8, note)
 		uploaded <- result{ids, errs}
 	}()
-	for range 4 {
+	for range 2 {
 		run(t, "docker compose up --detach")
 		run(t, "docker compose run --rm --no-TTY operator users list")
 	}

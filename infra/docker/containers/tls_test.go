@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +22,11 @@ const frontURL = "https://localhost"
 
 // The front must be the only way in, and everything must work through it at one origin.
 func TestFront(t *testing.T) {
-	d := setup(t)
-	withFront(t)
+	d, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addFront(t)
 	through, address := throughFront(t)
 	c, err := d.signInAt(frontURL, through)
 	if err != nil {
@@ -49,7 +53,7 @@ func TestFront(t *testing.T) {
 	t.Run("upload and download", func(t *testing.T) { uploadAndDownload(t, c) })
 	t.Run("events", func(t *testing.T) { eventsArrive(t, c) })
 	t.Run("1 GiB", func(t *testing.T) { uploadGibibyte(t, c) })
-	t.Run("replicas", func(t *testing.T) { killReplicas(t, c) })
+	t.Run("replicas", func(t *testing.T) { loadReplicas(t, c) })
 	t.Run("log", func(t *testing.T) {
 		logs := run(t, "docker compose logs --no-log-prefix front")
 		if !strings.Contains(logs, `"uri":"/documents/documents/`) {
@@ -63,20 +67,12 @@ func TestFront(t *testing.T) {
 	})
 }
 
-// withFront adds the front to the deployment until the test ends.
-func withFront(t *testing.T) {
+// addFront adds the front to the deployment. It stays, because no other test follows.
+func addFront(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() {
-		run(t, "docker compose up --detach")
-		waitHealthy(t)
-	})
-	t.Cleanup(setting(t, "COMPOSE_FILE", "compose.yaml:compose.front.yaml"))
-	t.Cleanup(func() {
-		run(t, "docker compose up --detach") // one replica of each
-		run(t, "docker compose rm --stop --force front")
-	})
+	setting(t, "COMPOSE_FILE", "compose.yaml:compose.front.yaml")
 	began := time.Now()
-	run(t, "docker compose up --detach")
+	run(t, "docker compose up --build --detach")
 	waitReplicas(t, map[string]int{"front": 1, "api": 1, "gateway": 1, "consumers": 1})
 	t.Logf("the front was added in %s", seconds(began))
 }
@@ -85,20 +81,8 @@ func withFront(t *testing.T) {
 // healthy.
 func waitReplicas(t *testing.T, want map[string]int) {
 	t.Helper()
-	waitFor(t, "every replica is healthy", 2*time.Minute, func() bool {
-		got := make(map[string]int)
-		for name, c := range inspect(t) {
-			if c.healthy() {
-				got[serviceOf(name)]++
-			}
-		}
-		for _, name := range servers {
-			if got[name] != max(want[name], 1) {
-				return false
-			}
-		}
-		return got["front"] == want["front"]
-	})
+	waitFor(t, "every replica is healthy", 2*time.Minute,
+		func() bool { return replicasHealthy(t, want) })
 }
 
 // An http2Only fails if the answer to a request does not come over HTTP/2.
@@ -220,28 +204,64 @@ func uploadGibibyte(t *testing.T, c *client) {
 	}
 }
 
-// Several replicas must share the work, and uploads must go on after one of each was killed. The
-// engine does not restart what was ended with `docker kill`.
-func killReplicas(t *testing.T, c *client) {
-	const up = "docker compose up --detach --scale api=2 --scale gateway=2 --scale consumers=3"
-	want := map[string]int{"front": 1, "api": 2, "gateway": 2, "consumers": 3}
-	run(t, up)
-	waitReplicas(t, want)
+// Several replicas must share the work. While files are uploaded, one of each is killed, and then
+// all are upgraded.
+func loadReplicas(t *testing.T, c *client) {
+	run(t, "docker compose up --detach --scale api=2 --scale gateway=2 --scale consumers=3")
+	waitReplicas(t, map[string]int{"front": 1, "api": 2, "gateway": 2, "consumers": 3})
 	l := startLoad(c, 4)
-	l.more(t, 40)
-	logUse(t, "4 clients that upload small files")
-	for _, name := range []string{"api", "gateway", "consumers"} {
-		run(t, "docker kill %s", inspect(t)[name+"-1"].ID)
-		l.more(t, 40)
-	}
+	l.more(t, 20)
+	t.Run("killed", func(t *testing.T) { killReplicas(t, l) })
+	t.Run("upgraded", func(t *testing.T) { upgradeReplicas(t, l) })
 	ids := l.end()
 	waitClassified(t, c, ids, 3*time.Minute)
 	checkStored(t, c, ids)
-	t.Logf("%d uploads acknowledged and classified, %d requests failed", len(ids), l.failed)
+	t.Logf("%d uploads acknowledged and classified", len(ids))
+}
+
+// killReplicas kills one replica of each service. Uploads must go on. The engine does not restart
+// what was ended with `docker kill`.
+func killReplicas(t *testing.T, l *load) {
+	before, _ := l.failures()
+	for _, name := range []string{"consumers", "api", "gateway"} {
+		run(t, "docker kill %s", inspect(t)[name+"-1"].ID)
+		l.more(t, 40)
+	}
+	failed, _ := l.failures()
+	t.Logf("%d requests failed", failed-before)
 	logs := run(t, "docker logs %s 2>&1", inspect(t)["api-2"].ID)
 	if !strings.Contains(logs, "/api/documents/upload-url") {
 		t.Error("got no request in the log of the second API, want the front to use both")
 	}
-	run(t, up)
+}
+
+// upgradeReplicas upgrades with the commands of docs/operations.md, which must fail no request. A
+// change of Intray's source must rebuild only its image, and recreate only its processes.
+func upgradeReplicas(t *testing.T, l *load) {
+	for _, name := range []string{"API_REPLICAS", "GATEWAY_REPLICAS", "CONSUMERS_REPLICAS"} {
+		t.Cleanup(setting(t, name, "2"))
+	}
+	want := map[string]int{"front": 1, "api": 2, "gateway": 2, "consumers": 2}
+	run(t, "docker compose up --detach") // starts the replicas that were killed
 	waitReplicas(t, want)
+	l.more(t, 20)
+	logUse(t, "4 clients that upload small files")
+	before := inspect(t)
+	failed, _ := l.failures()
+	changeSource(t)
+	began := time.Now()
+	run(t, "%s", commands(t, "operations.md", "Upgrades without failed requests", 1)[0])
+	waitReplicas(t, want)
+	t.Logf("the upgrade took %s", seconds(began))
+	l.more(t, 20)
+	if n, last := l.failures(); n > failed {
+		t.Errorf("got %d failed requests, want none; the last: %v", n-failed, last)
+	}
+	own := []string{"api", "consumers", "gateway", "migrate", "provision"}
+	for name, now := range inspect(t) {
+		same := now.ID == before[name].ID && now.State.StartedAt.Equal(before[name].State.StartedAt)
+		if slices.Contains(own, serviceOf(name)) == same {
+			t.Errorf("%s: got it left alone %v, want %v", name, same, !same)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"context"
+	"regexp"
 	"strings"
 
 	"github.com/klippa-app/go-pdfium"
@@ -100,6 +101,11 @@ func (a annotation) fieldValue() (string, error) {
 	if err != nil || kind != "" && kind != "Tx" && kind != "Ch" {
 		return "", err
 	}
+	if kind == "Ch" {
+		if chosen := a.form.chosen(a.reference); chosen != "" {
+			return chosen, nil
+		}
+	}
 	value, err := a.value("V")
 	if err != nil || kind != "" && value != "" {
 		return value, err
@@ -144,7 +150,8 @@ func (p *page) looksScanned(loaded references.FPDF_PAGE) (bool, error) {
 	return covered > 0.4, err
 }
 
-// pictures returns the share of the page that its largest picture covers, and the number of shapes.
+// pictures returns the share of the page that its pictures cover, and the number of shapes. Some
+// scanners divide a page into many pictures.
 // A picture may be within a form XObject, which is therefore treated as a picture.
 func (p *page) pictures(loaded references.FPDF_PAGE) (covered float64, paths int, err error) {
 	reference := requests.Page{ByReference: &loaded}
@@ -179,11 +186,14 @@ func (p *page) pictures(loaded references.FPDF_PAGE) (covered float64, paths int
 				continue // an empty object
 			}
 			width, height := float64(box.Right-box.Left), float64(box.Top-box.Bottom)
-			covered = max(covered, width*height/(size.Width*size.Height))
+			covered += width * height / (size.Width * size.Height)
 		}
 	}
 	return covered, paths, nil
 }
+
+// formData matches the data in a form that is not divided into packets.
+var formData = regexp.MustCompile(`(?s)<(?:\w+:)?datasets[\s>].*</(?:\w+:)?datasets\s*>`)
 
 // readFormData writes the data of an XFA form, which has no pages of its own.
 func (p *pages) readFormData() error {
@@ -198,7 +208,7 @@ func (p *pages) readFormData() error {
 		if err != nil {
 			return err
 		}
-		if name.Name != "datasets" {
+		if name.Name != "datasets" && name.Name != "" {
 			continue
 		}
 		packet, err := p.instance.FPDF_GetXFAPacketContent(
@@ -207,6 +217,9 @@ func (p *pages) readFormData() error {
 			return err
 		}
 		content := decode(packet.Content[:min(len(packet.Content), maxTextBytes)], "", true)
+		if name.Name == "" { // the whole form
+			content = formData.FindString(content)
+		}
 		p.text.startLine()
 		// The deadline of the document stops PDFium only, but the data is short.
 		if err := readMarkup(context.Background(), content, dialectXML, p.text); err != nil {

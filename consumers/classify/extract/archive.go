@@ -90,7 +90,7 @@ func (a *archive) document(
 		case formatSheet:
 			err = a.readWorkbook(main, text)
 		case formatSlides:
-			pages, err = a.readSlides(text)
+			pages, err = a.readSlides(main, text)
 		default:
 			return guessed, 0, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
 		}
@@ -135,11 +135,11 @@ func (a *archive) file(name string) *zip.File {
 }
 
 // foldName returns a name of a part in the form in which names are compared (ECMA-376-2, 6.2.2):
-// in lower case and without escape sequences. It also accepts backslashes and a slash at the
-// beginning, which some programs write.
+// in lower case and without escape sequences. It also accepts backslashes, and a slash or dot at
+// the beginning, which some programs write.
 func foldName(name string) string {
 	name = strings.ReplaceAll(unescapeReference(name), `\`, "/")
-	return strings.ToLower(strings.TrimPrefix(name, "/"))
+	return strings.ToLower(strings.TrimPrefix(path.Clean("/"+name), "/"))
 }
 
 // read calls readPart with the content of a part. It returns an ErrBroken if the part is missing.

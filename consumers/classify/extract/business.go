@@ -60,11 +60,20 @@ func startTagName(tag []byte) string {
 //
 // In data, the names of the elements say what the values are. Each name is therefore written once,
 // before the content of the first element that has it.
-func readXML(ctx context.Context, k kind, page string, text *text) (kind, error) {
+//
+// It embeds the files that the document contains in base64.
+func (r *reading) readXML(ctx context.Context, k kind, page string) (kind, error) {
+	text := r.text
 	root := readRoot(page)
 	if odf, ok := strings.CutPrefix(root.mimeType, openDocumentPrefix); ok && openDocuments[odf] {
 		k.name = openDocumentPrefix + odf + "-flat-xml"
 		return k, readFlatODF(ctx, page, odf, text)
+	}
+	if root.name == "wordDocument" || root.name == "package" { // of Word 2003, and a flat package
+		p := &paragraphReader{text: text}
+		return k, parseXML(contextReader{ctx, strings.NewReader(page)}, xmlHandler{
+			start: p.start, end: p.end, text: p.characters, done: text.full,
+		})
 	}
 	m := markup{text: text, dialect: dialectXML}
 	if k.name == "image/svg+xml" { // a picture, whose elements are shapes
@@ -80,6 +89,7 @@ func readXML(ctx context.Context, k kind, page string, text *text) (kind, error)
 	if strings.Contains(root.namespaces, "iso:20022") {
 		words = spellOut
 	}
+	m.embed = r.embed
 	m.label = func(name string) string {
 		name = localName(name)
 		if written[name] || len(written) >= maxNames {

@@ -23,6 +23,9 @@ import (
 // Valid UTF-8 takes precedence over a declaration: text in another encoding is almost never valid
 // UTF-8 by chance, and declarations are often wrong.
 func decode(raw []byte, contentType string, markup bool) string {
+	if _, parameters := parseMediaType(contentType); isUTF7(parameters["charset"]) {
+		return decodeUTF7(string(raw))
+	}
 	e := byBOM(raw)
 	if e == nil {
 		e = byCodeUnits(raw)
@@ -56,8 +59,9 @@ func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 		}
 		return encoding.Nop
 	}
-	// A few invalid bytes among many valid sequences are damaged UTF-8, not another encoding.
-	if invalid*50 < multibyte {
+	// A few invalid bytes among more valid sequences are damaged UTF-8, not another encoding, in
+	// which hardly any sequence is valid by chance.
+	if invalid*5 < multibyte {
 		return encoding.Nop
 	}
 	if declared != nil {
@@ -85,7 +89,7 @@ func byStatistics(raw []byte, markup bool) encoding.Encoding {
 	if isCyrillicDOS(sample) {
 		return charmap.CodePage866
 	}
-	if e := byWesternLetters(sample); e != nil {
+	if e := byEuropeanLetters(sample); e != nil {
 		return e
 	}
 	detector := chardet.NewTextDetector()
@@ -105,8 +109,11 @@ func byStatistics(raw []byte, markup bool) encoding.Encoding {
 		}
 		decoded, err := e.NewDecoder().Bytes(sample)
 		if err == nil && bytes.Count(decoded, []byte("\ufffd"))*50 <= len(decoded) {
-			if name == "windows-1252" {
-				break
+			switch name {
+			case "windows-1252":
+				return westernEuropean(raw)
+			case "koi8-r":
+				return charmap.KOI8U // which has the letters of Ukrainian in addition
 			}
 			return e
 		}
@@ -125,39 +132,58 @@ func westernEuropean(raw []byte) encoding.Encoding {
 	return charmap.Windows1252
 }
 
-// westernLetters are the letters that are not ASCII of the main western European languages, and
-// westernSigns the signs that their texts contain.
+// The letters that are not ASCII of the main languages of western and of central Europe, and the
+// signs that their texts contain.
 const (
 	westernLetters = "äöüßàâçéèêëîïôùûáíóúñåæøìòãõÿ"
-	westernSigns   = "§°£€«»¿¡·²³½¼ºª"
+	centralLetters = "ąćęłńóśźżáčďéěíňřšťúůýžőűöüäßôĺľŕâăîşţđ"
+	europeanSigns  = "§°£€«»¿¡·²³½¼ºª"
 )
 
-// byWesternLetters returns the encoding of DOS or of old Macs that turns almost all bytes that are
-// not ASCII into what texts in western European languages contain, if Windows-1252 does not. It
-// returns nil if there is none, or if the text has fewer than three such bytes.
-func byWesternLetters(raw []byte) encoding.Encoding {
-	nonASCII := 0
-	for _, b := range raw {
-		if b >= utf8.RuneSelf {
-			nonASCII++
-		}
-	}
-	if nonASCII < 3 || plausibleWestern(raw, charmap.Windows1252)*10 > nonASCII*6 {
-		return nil
-	}
-	for _, e := range []*charmap.Charmap{
-		charmap.CodePage858, charmap.CodePage437, charmap.Macintosh,
-	} {
-		if plausibleWestern(raw, e)*100 >= nonASCII*95 {
-			return e
-		}
-	}
-	return nil
+// oldCharsets are the encodings of DOS and of old Macs, with the letters of their languages.
+var oldCharsets = []struct {
+	encoding *charmap.Charmap
+	letters  string
+}{
+	{charmap.CodePage858, westernLetters}, {charmap.CodePage437, westernLetters},
+	{charmap.Macintosh, westernLetters}, {charmap.CodePage852, centralLetters},
 }
 
-// plausibleWestern counts the bytes that are not ASCII and are, in the encoding e, letters within
+// byEuropeanLetters returns the encoding of DOS or of old Macs that turns almost all bytes that are
+// not ASCII into what texts in European languages contain, if Windows-1252 does not. It returns nil
+// if there is none.
+func byEuropeanLetters(raw []byte) encoding.Encoding {
+	nonASCII, undefined, typographic := 0, 0, 0
+	for _, b := range raw {
+		switch {
+		case b < utf8.RuneSelf:
+			continue
+		case b == 0x81, b == 0x8d, b == 0x8f, b == 0x90, b == 0x9d: // in Windows-1252
+			undefined++
+		case b == 0x85, b >= 0x91 && b <= 0x97: // its quotation marks and dashes
+			typographic++
+		}
+		nonASCII++
+	}
+	const few = 3 // bytes that are not ASCII, which may be anything
+	if nonASCII < few && undefined == 0 || nonASCII == typographic ||
+		plausibleLetters(raw, charmap.Windows1252, westernLetters)*10 > nonASCII*6 {
+		return nil
+	}
+	var found encoding.Encoding
+	most := 0
+	for _, c := range oldCharsets {
+		n := plausibleLetters(raw, c.encoding, c.letters)
+		if n > most && n*100 >= nonASCII*95 {
+			found, most = c.encoding, n
+		}
+	}
+	return found
+}
+
+// plausibleLetters counts the bytes that are not ASCII and are, in the encoding e, letters within
 // words, or letters and common signs beside words. At most half of the result are of the latter.
-func plausibleWestern(raw []byte, e *charmap.Charmap) int {
+func plausibleLetters(raw []byte, e *charmap.Charmap, expected string) int {
 	letters, signs := 0, 0
 	for i, b := range raw {
 		if b < utf8.RuneSelf {
@@ -166,12 +192,13 @@ func plausibleWestern(raw []byte, e *charmap.Charmap) int {
 		before, after := neighbor(raw, i-1), neighbor(raw, i+1)
 		r := e.DecodeByte(b)
 		lower := unicode.ToLower(r)
-		switch isLetter := strings.ContainsRune(westernLetters, lower); {
+		switch isLetter := strings.ContainsRune(expected, lower); {
 		case isLetter && (before > 0 || after > 0):
-			if r == lower || before < 'a' { // no capital after a small letter
+			// There is no capital after a small letter.
+			if r == lower && (after == 0 || after >= 'a') || r != lower && before < 'a' {
 				letters++
 			}
-		case isLetter, strings.ContainsRune(westernSigns, r) && min(before, after) == 0:
+		case isLetter, strings.ContainsRune(europeanSigns, r) && min(before, after) == 0:
 			signs++
 		}
 	}
@@ -215,6 +242,12 @@ func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Enco
 	var prefix []byte
 	if markup {
 		prefix = raw[:min(len(raw), 1024)]
+	}
+	_, parameters := parseMediaType(contentType)
+	if _, known := charset.Lookup(parameters["charset"]); known == "" {
+		if e := lookupEncoding(parameters["charset"]); e != nil {
+			return e
+		}
 	}
 	e, name, certain := charset.DetermineEncoding(prefix, contentType)
 	if !certain && name == "windows-1252" { // the default for documents without a declaration

@@ -10,7 +10,8 @@
 //   - docx, xlsx, pptx and their templates, with diagrams, charts, drawings and embedded documents,
 //     the OpenDocument formats, also as flat XML, and EPUB;
 //   - doc, xls and ppt, the formats of Office before 2007, with their pictures;
-//   - emails and messages of Outlook (.msg), with the text of their attachments;
+//   - emails, mailbox files, messages of Outlook (.msg) and what Outlook sends to other programs
+//     (winmail.dat), with the text of their attachments;
 //   - signed files, such as e-invoices (.p7m), without verifying the signature;
 //   - images (PNG, JPEG, GIF, BMP, TIFF, WebP), by OCR.
 //

@@ -124,6 +124,10 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 	without := setup(t, Config{Tesseract: "/nowhere/tesseract", Timeout: time.Minute})
 	const full, logo = "q 612 0 0 792 0 0 cm /I Do Q\n", "q 60 0 0 60 30 700 cm /I Do Q\n"
 	long := strings.Repeat("The landlord and the tenant agree. ", 10)
+	strips := ""
+	for y := 0; y < 792; y += 22 {
+		strips += fmt.Sprintf("q 612 0 0 22 0 %d cm /I Do Q\n", y)
+	}
 	const header = "Received by fax on 30 November 2026 from 030 5550 1234, page one of two"
 	page := func(content string, text ...string) []byte {
 		return append([]byte(content), lines(text...)...)
@@ -149,6 +153,7 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 		"scan":                   {pdf(page(full)), 1, ""},
 		"scan with a number":     {pdf(page(full, "1")), 1, ""},
 		"cover and scan":         {pdf(page("", "Sent by fax"), page(full)), 1, ""},
+		"scan in strips":         {pdf(page(strips, "Page 1 of 3")), 1, ""},
 		"numbered scans":         {pdf(page(full, header), page(full, header)), 2, ""},
 		"many numbered scans":    {pdf(faxed...), maxScans, ""},
 		"texts on pictures":      {pdf(deck...), maxScans, strings.Join(titles, "\n\n")},

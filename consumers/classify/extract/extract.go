@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"strings"
 )
@@ -39,6 +40,9 @@ const (
 	// control characters or invalid. With more, the document is treated as binary data.
 	maxUnprintable = 10
 )
+
+// terminalCode matches what determines the colors of a terminal, as in logs (ECMA-48, 5.4).
+var terminalCode = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 // ErrNeedsOCR is returned by TextWithoutOCR if the text of the document can only be read with OCR.
 // The document itself is intact.
@@ -253,6 +257,10 @@ func (r *reading) read(
 		err = r.readSigned(d)
 	case formatImage:
 		pages, err = r.readImage(ctx, d)
+	case formatTNEF:
+		ctx, cancel := r.withTimeout(ctx)
+		defer cancel()
+		err = keepText(r.readTNEF(ctx, d), r.text)
 	case formatOLE:
 		k, err = r.readOLE(ctx, d, k)
 	default:
@@ -283,18 +291,21 @@ func (r *reading) readText(
 	unprintable, runes := text.unprintable, text.runes
 	switch k.format {
 	case formatRTF:
-		err = readRTF(ctx, raw, text)
+		err = r.readRTF(ctx, raw)
 	case formatHTML:
 		err = readMarkup(ctx, decoded, dialectHTML, text)
 	case formatXHTML:
 		err = readMarkup(ctx, decoded, dialectXHTML, text)
 	case formatXML:
-		k, err = readXML(ctx, k, decoded, text)
+		k, err = r.readXML(ctx, k, decoded)
 	default:
-		if strings.HasSuffix(k.name, "json") {
+		switch {
+		case strings.HasSuffix(k.name, "json"):
 			decoded = unescapeJSON(decoded)
+		case isCard(k):
+			decoded = cardText(decoded)
 		}
-		text.write(decoded)
+		text.write(terminalCode.ReplaceAllString(decoded, ""))
 	}
 	if err := keepText(err, text); err != nil {
 		return k, err

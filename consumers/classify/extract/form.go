@@ -1,6 +1,8 @@
 package extract
 
 import (
+	"strings"
+
 	"github.com/klippa-app/go-pdfium"
 	"github.com/klippa-app/go-pdfium/enums"
 	"github.com/klippa-app/go-pdfium/references"
@@ -59,6 +61,38 @@ func (f *form) isText(annotation references.FPDF_ANNOTATION) bool {
 		return true
 	}
 	return false
+}
+
+// maxOptions is the number of options of a choice that are read.
+const maxOptions = 1000
+
+// chosen returns the labels of the options that are selected in a choice, one a line.
+func (f *form) chosen(annotation references.FPDF_ANNOTATION) string {
+	f.open()
+	if f.handle == "" {
+		return ""
+	}
+	options, err := f.instance.FPDFAnnot_GetOptionCount(
+		&requests.FPDFAnnot_GetOptionCount{FormHandle: f.handle, Annotation: annotation})
+	if err != nil {
+		return ""
+	}
+	var labels []string
+	for i := range min(options.OptionCount, maxOptions) {
+		option, err := f.instance.FPDFAnnot_IsOptionSelected(&requests.FPDFAnnot_IsOptionSelected{
+			FormHandle: f.handle, Annotation: annotation, Index: i,
+		})
+		if err != nil || !option.IsOptionSelected {
+			continue
+		}
+		label, err := f.instance.FPDFAnnot_GetOptionLabel(&requests.FPDFAnnot_GetOptionLabel{
+			FormHandle: f.handle, Annotation: annotation, Index: i,
+		})
+		if err == nil {
+			labels = append(labels, label.OptionLabel)
+		}
+	}
+	return strings.Join(labels, "\n")
 }
 
 // value returns the value of a field for text or with a choice, or "".

@@ -101,13 +101,14 @@ func TestRTF(t *testing.T) {
 func FuzzRTF(f *testing.F) {
 	for _, s := range []string{
 		`{\rtf1\ansi\ansicpg932{\fonttbl{\f0\fcharset128 x;}}\f0\'82\'a0\u-1?\bin99999 x\par}`,
+		`{\rtf1{\pict\pngblip 89504e47\bin9 x}{\object{\*\objdata 255`,
 		`{\rtf1\uc8\u1`, `{\*\shptxt x}\'`, "{\\rtf1\\\n}",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		text := newText(100)
-		if err := readRTF(t.Context(), content, text); err != nil {
+		if _, err := readRTF(t.Context(), content, text); err != nil {
 			t.Errorf("got error %v, want none", err)
 		}
 		checkClean(t, text.String(), 100)
@@ -191,7 +192,8 @@ func FuzzXML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, page string) {
 		text := newText(100)
 		kind := kind{"text/xml", formatXML}
-		if _, err := readXML(t.Context(), kind, page, text); err != nil && !causedByDocument(err) {
+		r := &reading{text: text}
+		if _, err := r.readXML(t.Context(), kind, page); err != nil && !causedByDocument(err) {
 			t.Errorf("got error %v, want one that the document causes", err)
 		}
 		checkClean(t, text.String(), 100)

@@ -187,7 +187,7 @@ func (f imageFile) decode(ctx context.Context) (page *image.Gray, whole bool, er
 	case err != nil:
 		return nil, false, imageError(err)
 	}
-	gray := toGray(decoded)
+	gray := orient(toGray(decoded), orientation(f.content))
 	if len(f.content)+f.Width*f.Height > largeImage {
 		debug.FreeOSMemory() // before tesseract uses as much
 	}
@@ -197,7 +197,7 @@ func (f imageFile) decode(ctx context.Context) (page *image.Gray, whole bool, er
 // pixels decodes the image at its full size. whole is false if a part of it is missing.
 func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err error) {
 	if d := readTIFF(f.content); d.order != nil {
-		if !d.isJPEG() {
+		if !d.isJPEG() && !d.isReversed() {
 			decoded, err := tiff.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 			if err == nil {
 				return decoded, true, nil

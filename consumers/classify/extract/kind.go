@@ -21,7 +21,8 @@ const (
 	formatMail
 	formatSigned // the container of signed content, such as an e-invoice or the body of an email
 	formatImage
-	formatOLE // the container of old Office files, and of new ones that are encrypted
+	formatTNEF // an email of Outlook within another one
+	formatOLE  // the container of old Office files, and of new ones that are encrypted
 	// formatZip is the format of every zip archive until its list of contents is read.
 	formatZip
 	formatWord
@@ -47,6 +48,7 @@ var (
 	kindPDF    = kind{"application/pdf", formatPDF}
 	kindMail   = kind{"message/rfc822", formatMail}
 	kindSigned = kind{"application/pkcs7-mime", formatSigned}
+	kindTNEF   = kind{"application/vnd.ms-tnef", formatTNEF}
 	kindZip    = kind{"application/zip", formatZip}
 	kindEPUB   = kind{"application/epub+zip", formatEPUB}
 )

@@ -8,8 +8,9 @@ import (
 	"io"
 	"mime"
 	"net/textproto"
-	"regexp"
 	"strings"
+
+	"golang.org/x/text/encoding"
 )
 
 const (
@@ -19,32 +20,35 @@ const (
 	// which they are read.
 	maxMailParts = 1000
 	maxMailDepth = 10
-	// maxStub is the number of letters and digits, outside of addresses of pages, below which a
-	// plain text may only be a note that the email has to be read as HTML.
-	maxStub = 300
 )
 
 // mailFields are header fields by which an email is recognized: those of RFC 5322, 3.6, and others
 // that servers and programs add.
 var mailFields = set(
+	"arc-authentication-results", "arc-message-signature", "arc-seal", "authentication-results",
 	"bcc", "cc", "content-transfer-encoding", "content-type", "date", "delivered-to",
 	"dkim-signature", "from", "in-reply-to", "message-id", "mime-version", "received",
-	"references", "reply-to", "return-path", "sender", "subject", "to", "x-mailer", "x-received")
+	"received-spf", "references", "reply-to", "return-path", "sender", "subject", "to", "x-mailer",
+	"x-received")
+
+// manyFields is the number of fields in mailFields after which a line that is not a field is
+// damage, and not the text of another kind of document.
+const manyFields = 4
 
 // isMail reports whether head begins with header fields of which at least two are in mailFields.
 func isMail(head []byte) bool {
 	known := 0
-	head = bytes.TrimPrefix(head, utf8BOM)
-	for n, line := range bytes.Split(head, []byte("\n")) {
-		line = bytes.TrimSuffix(line, []byte("\r"))
+	for n, line := range bytes.Split(mailStart(head), []byte("\n")) {
+		line = bytes.TrimRight(line, "\r")
 		name, _, isField := bytes.Cut(line, []byte(":"))
+		name = bytes.TrimRight(name, " \t")
 		switch {
-		case n == 0 && bytes.HasPrefix(line, []byte("From ")): // the separator in mailbox files
+		case n == 0 && isMailboxLine(line):
 		case len(line) == 0:
 			return known >= 2
 		case n > 0 && (line[0] == ' ' || line[0] == '\t'): // continues the previous field
 		case !isField || len(name) == 0 || bytes.ContainsFunc(name, isNotGraphicASCII):
-			return false
+			return known >= manyFields
 		case mailFields[strings.ToLower(string(name))]:
 			known++
 		}
@@ -54,6 +58,40 @@ func isMail(head []byte) bool {
 
 var utf8BOM = []byte("\ufeff")
 
+// mailStart returns an email without a byte order mark and blank lines before it, with line feeds
+// if it has only carriage returns.
+func mailStart(raw []byte) []byte {
+	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, utf8BOM), " \t\r\n")
+	if bytes.IndexByte(raw, '\n') < 0 {
+		return bytes.ReplaceAll(raw, []byte("\r"), []byte("\n"))
+	}
+	return raw
+}
+
+// isMailboxLine reports whether a line begins an email in a mailbox file.
+func isMailboxLine(line []byte) bool {
+	return bytes.HasPrefix(bytes.TrimPrefix(line, []byte(">")), []byte("From "))
+}
+
+// nextMailbox returns the offset of the next line that begins an email in a mailbox file (RFC 4155)
+// and that of its header, or -1.
+func nextMailbox(raw []byte, from int) (line, header int) {
+	for {
+		found := bytes.Index(raw[from:], []byte("\nFrom "))
+		if found < 0 {
+			return -1, -1
+		}
+		line = from + found + 1
+		_, rest, _ := bytes.Cut(raw[line:], []byte("\n"))
+		header = len(raw) - len(rest)
+		name, _, isField := bytes.Cut(rest[:min(len(rest), 100)], []byte(":"))
+		if isField && !bytes.ContainsFunc(name, isNotGraphicASCII) {
+			return line, header
+		}
+		from = line
+	}
+}
+
 func isNotGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
 
 // mailReader is the state of readMail. It holds a context because it exists only during one call.
@@ -62,6 +100,9 @@ type mailReader struct {
 	ctx       context.Context
 	parts     int
 	encrypted bool
+	// rejected is set while the alternatives that are not displayed are read, of which only the
+	// attachments count.
+	rejected bool
 }
 
 // readMail writes the subject, addresses and text of an email, and the names of its attachments, to
@@ -77,18 +118,40 @@ func (r *reading) readMail(ctx context.Context, d document) error {
 		return err
 	}
 	r.text.incomplete = r.text.incomplete || int64(len(raw)) == limit && d.size != limit
-	raw = bytes.TrimPrefix(raw, utf8BOM)
-	if bytes.HasPrefix(raw, []byte("From ")) { // the separator in mailbox files
-		_, raw, _ = bytes.Cut(raw, []byte("\n"))
+	if e := byBOM(raw); e != nil && e != encoding.Nop {
+		raw = []byte(decode(raw, "", false))
 	}
 	m := &mailReader{reading: r, ctx: ctx}
-	if err := m.message(raw, 0); err != nil {
+	if err := m.mailbox(mailStart(raw)); err != nil {
 		return err
 	}
 	if m.encrypted && !r.text.readable {
 		return fmt.Errorf("%w: email with end-to-end encryption", ErrEncrypted)
 	}
 	return nil
+}
+
+// mailbox reads an email, or all emails of a mailbox file.
+func (m *mailReader) mailbox(raw []byte) error {
+	isMailbox := isMailboxLine(raw)
+	if isMailbox {
+		_, raw, _ = bytes.Cut(raw, []byte("\n"))
+	}
+	for {
+		end, next := -1, -1
+		if isMailbox && m.parts <= maxMailParts {
+			end, next = nextMailbox(raw, 0)
+		}
+		if end < 0 {
+			return m.message(raw, 0)
+		}
+		if err := m.message(raw[:end], 0); err != nil {
+			return err
+		}
+		m.text.breakLine()
+		m.text.breakLine()
+		raw = raw[next:]
+	}
 }
 
 // message reads the email itself, or an email that is attached to it.
@@ -117,12 +180,18 @@ type partHeader struct {
 
 func parsePartHeader(header textproto.MIMEHeader) partHeader {
 	h := partHeader{name: fileName(header)}
-	h.contentType, h.parameters = parseMediaType(header.Get("Content-Type"))
+	for _, value := range header["Content-Type"] {
+		// Of several declarations the first one counts, unless only another one has a boundary.
+		contentType, parameters := parseMediaType(value)
+		if h.contentType == "" || h.parameters["boundary"] == "" && parameters["boundary"] != "" {
+			h.contentType, h.parameters = contentType, parameters
+		}
+	}
 	if h.contentType == "" {
 		h.contentType = "text/plain" // RFC 2045, 5.2
 	}
 	h.disposition, _ = parseMediaType(header.Get("Content-Disposition"))
-	h.encoding, _ = parseMediaType(header.Get("Content-Transfer-Encoding"))
+	h.encoding = transferEncoding(header.Get("Content-Transfer-Encoding"))
 	return h
 }
 
@@ -138,6 +207,16 @@ func (h partHeader) isSignature() bool {
 	switch h.contentType {
 	case "application/pgp-signature", "application/pgp-keys", "application/pgp-encrypted",
 		"application/pkcs7-signature", "application/x-pkcs7-signature":
+		return true
+	}
+	return false
+}
+
+// isCode reports whether the part only determines what a page looks like.
+func (h partHeader) isCode() bool {
+	switch h.contentType {
+	case "text/css", "text/javascript", "application/javascript", "application/x-javascript",
+		"text/x-amp-html":
 		return true
 	}
 	return false
@@ -177,14 +256,16 @@ func (m *mailReader) part(header textproto.MIMEHeader, body []byte, depth int) e
 		return m.message(decodeTransfer(h.encoding, body), depth+1)
 	case h.isSMIME():
 		return m.signed(h, body, depth)
+	case h.isCode():
 	case h.isSignature(), strings.HasPrefix(h.contentType, "message/"):
 		m.writeName(h.name)
 	case h.attached():
 		m.writeName(h.name)
 		m.embed(file{contentType: h.declaredType(), content: decodeTransfer(h.encoding, body)})
+	case m.rejected:
 	default:
 		m.writeName(h.name)
-		return m.body(h, decodeText(h.encoding, body))
+		return m.body(h, decodeText(h.encoding, body), depth)
 	}
 	return nil
 }
@@ -204,6 +285,11 @@ func (m *mailReader) signed(h partHeader, body []byte, depth int) error {
 		if err != nil {
 			return err
 		}
+		if header.Get("Content-Type") == "" { // a signed file, such as an e-invoice
+			m.writeName(h.name)
+			m.embed(file{content: content})
+			return nil
+		}
 		return m.part(header, body, depth+1)
 	}
 	return nil
@@ -218,12 +304,13 @@ func (m *mailReader) writeName(name string) {
 	}
 }
 
-// multipart reads the parts of a part. If they are alternatives, it stops after the first one that
-// contains text, because senders put plain text first. It does not stop after a stub.
+// multipart reads the parts of a part. Of alternatives it reads the text of the first one that
+// contains any, because senders put plain text first, unless that is a stub. The others may have
+// attachments.
 func (m *mailReader) multipart(body []byte, h partHeader, depth int) error {
 	parts := splitParts(body, h.parameters["boundary"])
 	if len(parts) == 0 {
-		return m.body(partHeader{contentType: "text/plain"}, body)
+		return m.body(partHeader{contentType: "text/plain"}, body, maxMailDepth)
 	}
 	alternative := h.contentType == "multipart/alternative"
 	for i, part := range parts {
@@ -231,88 +318,22 @@ func (m *mailReader) multipart(body []byte, h partHeader, depth int) error {
 		if err != nil {
 			return err
 		}
+		if h.contentType == "multipart/digest" && header.Get("Content-Type") == "" {
+			header.Set("Content-Type", "message/rfc822") // RFC 2046, 5.1.5
+		}
 		before, start := m.text.runes, m.text.b.Len()
 		if err := m.part(header, content, depth+1); err != nil {
 			return err
 		}
-		if alternative && m.text.runes > before {
-			if i == 0 && isStub(m.text.String()[start:], parts[1:]) {
-				continue
-			}
-			return nil
+		if alternative && m.text.runes > before && !m.rejected &&
+			(i > 0 || !isStub(m.text.String()[start:], parts[1:])) {
+			m.rejected = true
+			defer func() { m.rejected = false }()
 		}
 		if m.parts > maxMailParts || m.text.full() {
 			m.text.incomplete = true
 			return nil
 		}
 	}
-	return nil
-}
-
-// webAddress matches the address of a page.
-var webAddress = regexp.MustCompile(`https?://\S+`)
-
-// isStub reports whether a plain text only says that the email has to be read as HTML: it is short,
-// and the alternatives have much more text.
-func isStub(plain string, alternatives [][]byte) bool {
-	switch letters := countLetters(webAddress.ReplaceAllString(plain, ""), maxStub); {
-	case letters >= maxStub:
-		return false
-	case saysNothing(plain):
-		return true
-	}
-	for _, part := range alternatives {
-		header, body, err := splitHeader(part)
-		if err != nil {
-			continue
-		}
-		h := parsePartHeader(header)
-		if h.contentType != "text/html" {
-			continue
-		}
-		raw := decodeTransfer(h.encoding, body)
-		raw = raw[:min(len(raw), maxTextBytes)]
-		if isStubOf(plain, decode(raw, h.declaredType(), true)) {
-			return true
-		}
-	}
-	return false
-}
-
-// saysNothing reports whether a plain text has no letters outside of addresses of pages, or is
-// short and names HTML.
-func saysNothing(plain string) bool {
-	plain = webAddress.ReplaceAllString(plain, "")
-	letters := countLetters(plain, maxStub)
-	return letters == 0 || letters < maxStub && strings.Contains(strings.ToUpper(plain), "HTML")
-}
-
-// isStubOf reports whether a plain text is short and a page has much more text.
-func isStubOf(plain, page string) bool {
-	if saysNothing(plain) {
-		return true
-	}
-	letters := countLetters(webAddress.ReplaceAllString(plain, ""), maxStub)
-	html := newText(4 * maxStub)
-	// The page is short, or it is cut off when there is enough text.
-	return letters < maxStub &&
-		readMarkup(context.Background(), page, dialectHTML, html) == nil &&
-		countLetters(html.String(), 4*maxStub)*2 > letters*3
-}
-
-// body writes a text part.
-func (m *mailReader) body(h partHeader, raw []byte) error {
-	if len(raw) > maxTextBytes {
-		raw = raw[:maxTextBytes]
-		m.text.incomplete = true
-	}
-	m.text.breakLine()
-	m.text.breakLine()
-	if h.contentType == "text/html" {
-		page := decode(raw, h.declaredType(), true)
-		return readMarkup(m.ctx, page, dialectHTML, m.text)
-	}
-	m.text.write(decode(raw, h.declaredType(), false))
-	m.text.startLine()
 	return nil
 }

@@ -196,6 +196,10 @@ func FuzzMail(f *testing.F) {
 		"Content-Type: text/html; charset=big5\nContent-Transfer-Encoding: base64\n\nAAAA",
 		"Content-Disposition: attachment; filename*0*=a''b; filename*1=c\n\n",
 		"From \xff\nSubject: \xff\xfe\n\n\xff", string(windows1252Mail()),
+		"From a\nTo: x\nSubject: =?cp850?q?=81?= =?utf-7?b?K?=\n\nx\nFrom b\nTo: y\n\n" +
+			"begin 644 a\n#AA=\n",
+		"To: x\nFrom: y\nContent-Type: text/plain; charset=utf-7; delsp=yes\n\n" +
+			"+AOQ-+ +-\n--b\nContent-\n--b--",
 	} {
 		f.Add([]byte(s))
 	}

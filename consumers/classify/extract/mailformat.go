@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"mime"
 	"net/textproto"
-	"net/url"
 	"regexp"
 	"strings"
-
-	"golang.org/x/net/html/charset"
 )
 
 // splitHeader divides an email or a part into its header (RFC 5322, 2.2) and its body. A line that
@@ -27,7 +23,7 @@ func splitHeader(raw []byte) (textproto.MIMEHeader, []byte, error) {
 	}
 	for len(rest) > 0 {
 		line, next, _ := bytes.Cut(rest, []byte("\n"))
-		line = bytes.TrimSuffix(line, []byte("\r"))
+		line = bytes.TrimRight(line, "\r")
 		field, content, isField := bytes.Cut(line, []byte(":"))
 		field = bytes.TrimRight(field, " \t")
 		isField = isField && len(field) > 0 && !bytes.ContainsFunc(field, isNotGraphicASCII)
@@ -71,7 +67,10 @@ func parseMediaType(value string) (string, map[string]string) {
 		return mediaType, parameters
 	}
 	mediaType, rest := cutParameter(value)
-	mediaType, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(mediaType)), " ")
+	mediaType = strings.Trim(strings.ToLower(mediaType), "\" \t")
+	if end := strings.IndexAny(mediaType, " \t,(\""); end >= 0 {
+		mediaType = mediaType[:end]
+	}
 	parameters := map[string]string{}
 	for rest != "" {
 		var parameter string
@@ -154,27 +153,62 @@ func trimLineEnd(b []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 }
 
-// decodeTransfer decodes the Content-Transfer-Encoding (RFC 2045, 6) of a body.
+// transferEncoding returns the Content-Transfer-Encoding (RFC 2045, 6) in the value of a header
+// field. It accepts the names that programs write for "base64" and the others.
+func transferEncoding(value string) string {
+	value = strings.ToLower(value)
+	switch {
+	case strings.Contains(value, "base64"), strings.Contains(value, "base-64"):
+		return "base64"
+	case strings.Contains(value, "quoted"):
+		return "quoted-printable"
+	case strings.Contains(value, "uue"):
+		return "uuencode"
+	}
+	return ""
+}
+
+// decodeTransfer decodes a body with the given transfer encoding.
 func decodeTransfer(encoding string, body []byte) []byte {
 	switch encoding {
 	case "base64":
-		decoded := bytes.NewBuffer(make([]byte, 0, len(body)/4*3+bytes.MinRead))
-		_, _ = decoded.ReadFrom(newBase64Reader(bytes.NewReader(body))) // what is valid is read
-		return decoded.Bytes()
+		return decodeBase64Body(body)
 	case "quoted-printable":
 		return decodeQuotedPrintable(body)
+	case "uuencode":
+		if _, files := cutUU(body); len(files) > 0 {
+			return files[0]
+		}
 	}
 	return body
 }
 
-// decodeText is decodeTransfer for text. Text that only claims to be in base64, which has a blank
-// between all words, stays as it is.
+// decodeText is decodeTransfer for text. Text that only claims to be in base64, which has many
+// blanks and punctuation, stays as it is.
 func decodeText(encoding string, body []byte) []byte {
 	const maxWord = 15
-	if encoding == "base64" && bytes.Count(body, []byte(" "))*maxWord > len(body) {
+	if encoding == "base64" && bytes.Count(body, []byte(" "))*maxWord > len(body) &&
+		bytes.ContainsAny(body, ".,:;!?<>") {
 		return body
 	}
 	return decodeTransfer(encoding, body)
+}
+
+// base64Line matches a line that can only be base64.
+var base64Line = regexp.MustCompile(`^\s*[A-Za-z0-9+/]{16,}={0,2}\s*(?:\n|$)`)
+
+// decodeBase64Body decodes base64 (RFC 2045, 6.8). It goes on after the padding if another line of
+// base64 follows, because some programs encode a body in several pieces.
+func decodeBase64Body(body []byte) []byte {
+	decoded := bytes.NewBuffer(make([]byte, 0, len(body)/4*3+bytes.MinRead))
+	for {
+		piece, rest, padded := bytes.Cut(body, []byte("="))
+		_, _ = decoded.ReadFrom(newBase64Reader(bytes.NewReader(piece))) // what is valid is read
+		body = bytes.TrimLeft(rest, "= \t\r\n")
+		if !padded || !base64Line.Match(body) {
+			return decoded.Bytes()
+		}
+	}
 }
 
 // decodeQuotedPrintable decodes RFC 2045, 6.7. Anything that is not a valid escape sequence is left
@@ -205,57 +239,4 @@ func decodeQuotedPrintable(body []byte) []byte {
 
 func isHex(b byte) bool {
 	return b >= '0' && b <= '9' || b|0x20 >= 'a' && b|0x20 <= 'f'
-}
-
-// lenientParameters match parameters that violate the standards: names with spaces and without
-// quotes, and encodings other than UTF-8.
-var lenientParameters = map[string]*regexp.Regexp{
-	"filename": regexp.MustCompile(`(?i)[;\s]filename(\*?)\s*=\s*([^;]*)`),
-	"name":     regexp.MustCompile(`(?i)[;\s]name(\*?)\s*=\s*([^;]*)`),
-}
-
-// fileName returns the file name in the header of a part, or "". It follows RFC 2183, 2.3, and RFC
-// 2231, 4, and accepts common violations of them.
-func fileName(header textproto.MIMEHeader) string {
-	for _, source := range []struct{ field, parameter string }{
-		{"Content-Disposition", "filename"},
-		{"Content-Type", "name"},
-	} {
-		value := header.Get(source.field)
-		_, parameters, _ := mime.ParseMediaType(value)
-		if name := parameters[source.parameter]; name != "" {
-			return decodeHeader(name)
-		}
-		found := lenientParameters[source.parameter].FindStringSubmatch(value)
-		if found == nil {
-			continue
-		}
-		name := strings.Trim(strings.TrimSpace(found[2]), `"`)
-		if parts := strings.SplitN(name, "'", 3); found[1] == "*" && len(parts) == 3 {
-			unescaped, err := url.PathUnescape(parts[2])
-			if e, _ := charset.Lookup(parts[0]); e != nil && err == nil {
-				if decoded, err := e.NewDecoder().String(unescaped); err == nil {
-					return decoded
-				}
-			}
-			name = parts[2]
-		}
-		if name != "" {
-			return decodeHeader(name)
-		}
-	}
-	return ""
-}
-
-// decodeHeader decodes the encoded words (RFC 2047) in the value of a header field. It also decodes
-// characters of any charset that are not encoded, which are common although the standards forbid
-// them.
-func decodeHeader(value string) string {
-	words := mime.WordDecoder{CharsetReader: func(name string, r io.Reader) (io.Reader, error) {
-		return charset.NewReaderLabel(name, r)
-	}}
-	if decoded, err := words.DecodeHeader(value); err == nil {
-		value = decoded
-	}
-	return decode([]byte(value), "", false)
 }

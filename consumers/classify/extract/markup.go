@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,8 @@ type markup struct {
 	// label returns the words of the name of an element, which are written before its content, or
 	// "". It is nil if names are not written.
 	label func(name string) string
+	// embed is called for each file in base64. It is nil if there are no files.
+	embed func(file) bool
 }
 
 // characters writes the text between two tags.
@@ -125,8 +128,24 @@ func (m *markup) characters(tokens *html.Tokenizer) {
 	case m.open["pre"] > 0, m.open["textarea"] > 0:
 		m.text.write(string(tokens.Text()))
 	default:
-		m.text.flow(string(tokens.Text()))
+		characters := tokens.Text()
+		if m.embed != nil && isBase64(characters) {
+			m.embed(file{content: decodeBase64Body(characters)})
+			return
+		}
+		m.text.flow(string(characters))
 	}
+}
+
+// isBase64 reports whether the characters of an element are a file in base64, or a key.
+func isBase64(characters []byte) bool {
+	const shortest, longestLine = 256, 50
+	characters = bytes.TrimSpace(characters)
+	return len(characters) >= shortest &&
+		bytes.IndexFunc(characters[:longestLine], isNotBase64) < 0 &&
+		bytes.IndexFunc(characters, func(r rune) bool {
+			return isNotBase64(r) && r != '=' && r != '\r' && r != '\n'
+		}) < 0
 }
 
 // start handles a start tag. It opens the element unless the element has no content.

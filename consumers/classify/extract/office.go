@@ -8,7 +8,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -232,62 +231,6 @@ func (a *archive) readChart(part string, text *text) error {
 	})
 }
 
-// slideName matches the names of slides and speaker notes in a presentation.
-var slideName = regexp.MustCompile(`^ppt/(slides/slide|notesslides/notesslide)([0-9]{1,9})\.xml$`)
-
-// readSlides reads a presentation: all slides, then all speaker notes, in the order of their
-// numbers. It returns the number of slides.
-func (a *archive) readSlides(text *text) (int, error) {
-	type slide struct {
-		name, folder string
-		number       int
-	}
-	var all []slide
-	pages := 0
-	for name := range a.folded {
-		if m := slideName.FindStringSubmatch(name); m != nil {
-			number, _ := strconv.Atoi(m[2]) // at most nine digits
-			all = append(all, slide{name, m[1], number})
-			if m[1] == "slides/slide" {
-				pages++
-			}
-		}
-	}
-	slices.SortFunc(all, func(x, y slide) int {
-		return cmp.Or(strings.Compare(y.folder, x.folder), x.number-y.number)
-	})
-	for _, s := range all {
-		if err := a.readParagraphs(s.name, text); err != nil {
-			return pages, err
-		}
-	}
-	for _, s := range all {
-		if err := a.readDrawings(s.name, text, maxDrawingDepth); err != nil {
-			return pages, err
-		}
-		if err := a.readComments(s.name, text); err != nil {
-			return pages, err
-		}
-	}
-	return pages, nil
-}
-
-// readComments reads the comments on a slide or sheet.
-func (a *archive) readComments(part string, text *text) error {
-	related, err := a.relationships(part)
-	if err != nil {
-		return err
-	}
-	for _, id := range slices.Sorted(maps.Keys(related)) {
-		if r := related[id]; r.kind == "comments" && a.has(r.target) {
-			if err := a.readParagraphs(r.target, text); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
 // a paragraph, "r" a run, and "t" the characters of a run.
 func (a *archive) readParagraphs(part string, text *text) error {
@@ -307,10 +250,13 @@ type paragraphReader struct {
 	// fallbacks is the number of open elements that repeat the content before them for old
 	// programs.
 	fallbacks int
-	// movedAway is the number of open elements whose content was moved to another place.
+	// movedAway is the number of open elements whose content was deleted or moved to another place.
 	movedAway   int
 	runHidden   bool
 	slideHidden bool
+	// instruction is that of a field, which is a formula if it begins with "EQ".
+	instruction   strings.Builder
+	inInstruction bool
 }
 
 func (p *paragraphReader) start(name string, attributes func() map[string]string) {
@@ -328,8 +274,14 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks++
-	case "movefrom":
+	case "movefrom", "del":
 		p.movedAway++
+	case "textpath":
+		p.text.flow(attributes()["string"] + " ")
+	case "fldchar":
+		p.endInstruction()
+	case "instrtext":
+		p.inInstruction = true
 	case "vanish":
 		value := attributes()["val"]
 		p.runHidden = value != "0" && value != "false"
@@ -345,11 +297,14 @@ func (p *paragraphReader) end(name string) {
 	case "r":
 		p.runHidden = false
 	case "p":
+		p.endInstruction()
 		p.runHidden = false
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks = max(0, p.fallbacks-1)
-	case "movefrom":
+	case "instrtext":
+		p.inInstruction = false
+	case "movefrom", "del":
 		p.movedAway = max(0, p.movedAway-1)
 	}
 }
@@ -362,11 +317,34 @@ func (p *paragraphReader) characters(s string) {
 		}
 		p.text.flow(s)
 	}
+	if p.inInstruction && !hidden && p.instruction.Len() < maxTextBytes {
+		p.instruction.WriteString(s)
+	}
 }
 
-// withoutNotice returns the text of a comment without what Excel writes before a threaded comment,
-// for its versions that do not have them.
+// formulaCode matches what is not text in a formula that is a field: the switches, with the code of
+// a character or a length after some of them, and the signs around their arguments.
+var formulaCode = regexp.MustCompile(`\\[A-Za-z]+[0-9]*|[(),;]`)
+
+// endInstruction writes the text of a formula.
+func (p *paragraphReader) endInstruction() {
+	if formula, ok := strings.CutPrefix(strings.TrimSpace(p.instruction.String()), "EQ "); ok {
+		p.text.flow(formulaCode.ReplaceAllString(formula, " "))
+	}
+	p.instruction.Reset()
+}
+
+// noticeLink is in the notice that Excel writes, in its own language, before a threaded comment,
+// for its versions that do not have them. The notice ends with the word for "comment" and a colon.
+const noticeLink = "linkid=870924"
+
+// withoutNotice returns the text of a comment without that notice.
 func withoutNotice(comment string) string {
+	if _, after, ok := strings.Cut(comment, noticeLink); ok {
+		if _, text, ok := strings.Cut(strings.ReplaceAll(after, "：", ":"), ":"); ok {
+			return text
+		}
+	}
 	if strings.HasPrefix(comment, "[Threaded comment]") {
 		if _, after, ok := strings.Cut(comment, "Comment:"); ok {
 			return after

@@ -175,7 +175,7 @@ func (m *msgReader) writeBody() error {
 		m.text.startLine()
 		return nil
 	}
-	return readRTF(m.file.ctx, decompressRTF(m.stream(msgRTF, msgBinary)), m.text)
+	return m.readRTF(m.file.ctx, decompressRTF(m.stream(msgRTF, msgBinary)))
 }
 
 // attachment writes the name of an attachment and embeds its content. A message that is attached is

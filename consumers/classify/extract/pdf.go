@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -43,7 +44,7 @@ func (b *sandbox) read(src *source, o pdfOptions, text *text) (found pdf, usable
 		file.ReadSeeker = nil
 		b.memory.release()
 	}()
-	err = readPages(instance, file, src.size, o, text, &found)
+	err = readPages(instance, file, src, o, text, &found)
 	finished = err == nil
 	return found, true, err
 }
@@ -78,15 +79,12 @@ type pdfOptions struct {
 // readPages reads the text of the pages, the data of the form and the attached files. It renders
 // pages that have to be recognized.
 func readPages(
-	instance pdfium.Pdfium, file *detachable, size int64, o pdfOptions, text *text, found *pdf,
+	instance pdfium.Pdfium, file *detachable, src *source, o pdfOptions, text *text, found *pdf,
 ) error {
-	opened, err := instance.OpenDocument(&requests.OpenDocument{
-		FileReader: file, FileReaderSize: size,
-	})
+	document, err := openPDF(instance, file, src, text)
 	if err != nil {
 		return wrapPDFiumError(err)
 	}
-	document := opened.Document
 	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: document})
 	if err != nil {
 		return wrapPDFiumError(err)
@@ -132,6 +130,28 @@ func readPages(
 	}
 	found.scans, err = p.render(o.maxScans)
 	return err
+}
+
+// openPDF opens a PDF, or what can be repaired of it, which marks the text as incomplete.
+func openPDF(
+	instance pdfium.Pdfium, file *detachable, src *source, text *text,
+) (references.FPDF_DOCUMENT, error) {
+	opened, err := instance.OpenDocument(&requests.OpenDocument{
+		FileReader: file, FileReaderSize: src.size,
+	})
+	if errors.Is(err, pdfiumerrors.ErrFormat) {
+		if repaired := repair(src); repaired != nil {
+			text.incomplete = true
+			file.ReadSeeker = bytes.NewReader(repaired)
+			opened, err = instance.OpenDocument(&requests.OpenDocument{
+				FileReader: file, FileReaderSize: int64(len(repaired)),
+			})
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return opened.Document, nil
 }
 
 // pages are the first pages of an open PDF.

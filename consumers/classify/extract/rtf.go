@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // rtfSkipped are the destinations whose content is not text of the document.
@@ -20,11 +22,11 @@ var rtfSkipped = set("fonttbl", "colortbl", "stylesheet", "info", "pict", "objec
 	"listoverridetable", "rsidtbl", "generator", "themedata", "colorschememapping", "datastore",
 	"latentstyles", "xmlnstbl", "filetbl", "revtbl", "fldinst", "mmathPr", "pgdsctbl", "nonshppict",
 	"bkmkstart", "bkmkend", "template", "operator", "panose", "falt", "fname",
-	"shprslt") // which repeats the content of a shape for old programs
+	"shprslt", "upr") // which repeat the content of a shape and of a Unicode text for old programs
 
-// rtfShown are the destinations within skipped ones whose content is text: that of a shape, and
-// what is displayed of an object.
-var rtfShown = set("shptxt", "result")
+// rtfShown are the destinations within skipped ones whose content is text: that of a shape, what is
+// displayed of an object, and text in Unicode.
+var rtfShown = set("shptxt", "result", "ud")
 
 // rtfCodePages are the encodings by the numbers of code pages in \ansicpg.
 var rtfCodePages = map[int]encoding.Encoding{
@@ -34,7 +36,7 @@ var rtfCodePages = map[int]encoding.Encoding{
 	1250: charmap.Windows1250, 1251: charmap.Windows1251, 1252: charmap.Windows1252,
 	1253: charmap.Windows1253, 1254: charmap.Windows1254, 1255: charmap.Windows1255,
 	1256: charmap.Windows1256, 1257: charmap.Windows1257, 1258: charmap.Windows1258,
-	10000: charmap.Macintosh,
+	10000: charmap.Macintosh, 65001: unicode.UTF8,
 }
 
 // rtfPlatforms are the code pages of the control words that name a platform.
@@ -62,10 +64,12 @@ type rtfReader struct {
 	deeper   int        // open groups that are nested deeper than that
 	fonts    map[int]int
 	font     int // the font whose entry in the table is being read
+	standard int // the font of text that does not have another one
 	codePage int
 	pending  []byte // bytes in the code page of the group
 	units    []uint16
 	fallback int // characters to skip, because they repeat a Unicode character
+	files    rtfFiles
 }
 
 // rtfGroup holds the properties that end with a group.
@@ -73,19 +77,32 @@ type rtfGroup struct {
 	skipped  bool
 	inFonts  bool
 	hidden   bool
-	codePage int // 0 means the default
-	unicode  int // number of characters that repeat each Unicode character
+	isFile   bool // a picture or an object
+	codePage int  // 0 means the default
+	unicode  int  // number of characters that repeat each Unicode character
 }
 
 // readRTF writes the text of a document in the Rich Text Format (version 1.9.1). It reads one token
-// at a time and fails only if ctx is done.
-func readRTF(ctx context.Context, raw []byte, text *text) error {
+// at a time and fails only if ctx is done. It embeds the objects, and the pictures of a document
+// that has little text.
+func (r *reading) readRTF(ctx context.Context, raw []byte) error {
+	files, err := readRTF(ctx, raw, r.text)
+	for _, f := range files {
+		if f.isObject || needsPictures(r.text) {
+			r.embed(file{content: f.content})
+		}
+	}
+	return err
+}
+
+// readRTF writes the text and returns the objects and pictures.
+func readRTF(ctx context.Context, raw []byte, text *text) ([]rtfFile, error) {
 	r := &rtfReader{
 		text: text, group: rtfGroup{unicode: 1}, fonts: map[int]int{}, codePage: 1252,
 	}
 	for n := 0; len(raw) > 0 && !text.full(); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
-			return fmt.Errorf("read RTF: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("read RTF: %w", context.Cause(ctx))
 		}
 		switch c := raw[0]; c {
 		case '{':
@@ -108,7 +125,7 @@ func readRTF(ctx context.Context, raw []byte, text *text) error {
 	}
 	r.flush()
 	text.incomplete = text.incomplete || text.full()
-	return nil
+	return r.files.all(), nil
 }
 
 func (r *rtfReader) open() {
@@ -126,6 +143,9 @@ func (r *rtfReader) close() {
 	case r.deeper > 0:
 		r.deeper--
 	case last >= 0:
+		if r.group.isFile && !r.outer[last].isFile {
+			r.files.end()
+		}
 		r.group, r.outer = r.outer[last], r.outer[:last]
 	}
 	r.fallback = 0
@@ -157,10 +177,19 @@ func (r *rtfReader) control(raw []byte) []byte {
 		rest = rest[1:]
 	}
 	if word == "bin" && hasNumber {
-		return rest[max(0, min(number, len(rest))):]
+		return r.binary(rest, number)
 	}
 	r.word(word, number, hasNumber)
 	return rest
+}
+
+// binary skips a number of bytes, which may belong to a file, and returns the rest.
+func (r *rtfReader) binary(raw []byte, number int) []byte {
+	number = max(0, min(number, len(raw)))
+	if r.group.isFile {
+		r.files.add(raw[:number])
+	}
+	return raw[number:]
 }
 
 // symbol reads a control symbol, such as an escaped character.
@@ -193,9 +222,14 @@ func (r *rtfReader) word(word string, number int, hasNumber bool) {
 	switch word {
 	case "par", "line", "sect", "page", "row", "nestrow":
 		r.newLine()
-	case "v", "plain":
+	case "v", "deleted", "plain":
 		r.flush()
-		r.group.hidden = word == "v" && (!hasNumber || number != 0)
+		r.group.hidden = word != "plain" && (!hasNumber || number != 0)
+		if word == "plain" {
+			r.group.codePage = 0
+		}
+	case "deff":
+		r.standard = number
 	case "ansicpg":
 		r.codePage = number
 	case "uc":
@@ -218,6 +252,10 @@ func (r *rtfReader) word(word string, number int, hasNumber bool) {
 
 // destination handles a control word that determines whether the group is text.
 func (r *rtfReader) destination(word string) {
+	if rtfFileWords[word] {
+		r.group.isFile = true
+		r.files.begin(word)
+	}
 	if rtfSkipped[word] || rtfShown[word] {
 		r.flush()
 		r.group.skipped = rtfSkipped[word]
@@ -250,6 +288,10 @@ func (r *rtfReader) character(c byte) {
 		r.fallback--
 		return
 	}
+	if r.group.isFile {
+		r.files.addHex(c)
+		return
+	}
 	r.flushUnits()
 	if r.pending = append(r.pending, c); len(r.pending) > headBytes {
 		r.flush()
@@ -274,7 +316,7 @@ func (r *rtfReader) flushBytes() {
 	}
 	codePage := r.group.codePage
 	if codePage == 0 {
-		codePage = r.codePage
+		codePage = cmp.Or(r.fonts[r.standard], r.codePage)
 	}
 	e := rtfCodePages[codePage]
 	if e == nil {

@@ -44,7 +44,7 @@ func (a *archive) readWorkbook(main string, text *text) error {
 		if err := a.readDrawings(part, text, maxDrawingDepth); err != nil {
 			return err
 		}
-		if err := a.readComments(part, text); err != nil {
+		if err := a.readRelated(part, "comments", text); err != nil {
 			return err
 		}
 	}

@@ -155,7 +155,7 @@ func indefiniteContent(raw []byte, depth int) (content, rest []byte) {
 // decodeBase64 decodes base64, with or without the lines of PEM around it. It returns nil if raw
 // does not begin like base64 of a sequence.
 func decodeBase64(raw []byte) []byte {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
+	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, utf8BOM), " \t\r\n")
 	if bytes.HasPrefix(raw, []byte("-----BEGIN ")) {
 		_, raw, _ = bytes.Cut(raw, []byte("\n"))
 	}
@@ -184,7 +184,7 @@ func (f *base64Filter) Read(p []byte) (int, error) {
 		n, err := f.r.Read(p)
 		kept := 0
 		for _, b := range p[:n] {
-			if b == '=' && f.n+kept > 0 || b == '-' {
+			if b == '=' && f.n+kept > 0 || b == '-' || b == '_' { // or what a mailing list adds
 				f.done = true
 				break
 			}

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"image"
+	"image/color"
 	"math"
 
 	"golang.org/x/image/draw"
@@ -28,12 +29,16 @@ func straighten(img *image.Gray) *image.Gray {
 	return turn(img, angle)
 }
 
-// turn returns the image, turned counterclockwise around its center by an angle in degrees.
+// turn returns the image, turned counterclockwise around its center by an angle in degrees. Its
+// corners get the most frequent gray, which is that of the paper: with another one, tesseract would
+// not distinguish pale letters from it.
 func turn(img *image.Gray, angle float64) *image.Gray {
 	sin, cos := math.Sincos(angle * math.Pi / 180)
 	bounds := img.Bounds()
 	x, y := float64(bounds.Dx())/2, float64(bounds.Dy())/2
-	rotated := newWhite(bounds.Dx(), bounds.Dy())
+	rotated := image.NewGray(bounds)
+	paper := image.NewUniform(color.Gray{mostFrequent(img)})
+	draw.Draw(rotated, bounds, paper, image.Point{}, draw.Src)
 	draw.ApproxBiLinear.Transform(rotated, f64.Aff3{
 		cos, sin, x - cos*x - sin*y,
 		-sin, cos, y + sin*x - cos*y,
@@ -63,6 +68,7 @@ func skew(img *image.Gray) float64 {
 func darkPoints(img *image.Gray) (points []image.Point) {
 	bounds := img.Bounds()
 	scale := max(1, (max(bounds.Dx(), bounds.Dy())+skewSide-1)/skewSide)
+	dark := darkness(img, scale)
 	for y := 0; y+scale <= bounds.Dy(); y += scale {
 		for x := 0; x+scale <= bounds.Dx(); x += scale {
 			darkest := uint8(0xff)
@@ -72,12 +78,40 @@ func darkPoints(img *image.Gray) (points []image.Point) {
 					darkest = min(darkest, p)
 				}
 			}
-			if darkest < 0x70 {
+			if darkest < dark {
 				points = append(points, image.Pt(x/scale, y/scale))
 			}
 		}
 	}
 	return points
+}
+
+func mostFrequent(img *image.Gray) (gray uint8) {
+	var counts [256]int
+	for _, p := range img.Pix {
+		counts[p]++
+	}
+	for g, n := range counts {
+		if n > counts[gray] {
+			gray = uint8(g)
+		}
+	}
+	return gray
+}
+
+// darkness returns the gray below which a pixel is dark: between the darkest and the mean, which is
+// almost that of the paper. Scans may be pale.
+func darkness(img *image.Gray, scale int) uint8 {
+	darkest, sum, n := uint8(0xff), 0, 0
+	for y := 0; y < img.Rect.Dy(); y += scale {
+		row := img.Pix[y*img.Stride:][:img.Rect.Dx()]
+		for x := 0; x < len(row); x += scale {
+			darkest = min(darkest, row[x])
+			sum += int(row[x])
+			n++
+		}
+	}
+	return uint8((int(darkest) + sum/max(1, n)) / 2)
 }
 
 // sharpness returns the sum of the squares of the differences between neighboring rows of the

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
+	"golang.org/x/net/html/atom"
 	"golang.org/x/text/encoding"
 )
 
@@ -61,6 +62,8 @@ func detect(head []byte) kind {
 		return kindPDF
 	case isSigned(head):
 		return kindSigned
+	case bytes.HasPrefix(head, []byte(tnefSignature)):
+		return kindTNEF
 	}
 	name := mediaTypeOf(detected)
 	if f, ok := formats[name]; ok {
@@ -80,6 +83,18 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	// mimetype does not detect markup in UTF-16.
 	head, _ = decodeHead(head, byBOM(head))
 	detected := mimetype.Detect(head)
+	if detected.Is(kindBinary.name) && len(head) < headBytes {
+		// The mark of the end in files of DOS is no binary data.
+		if text, ok := bytes.CutSuffix(head, []byte{0x1a}); ok {
+			detected = mimetype.Detect(text)
+		}
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(head[:min(len(head), 100)]), []byte(`{\rtf`)) {
+		detected = mimetype.Lookup("text/rtf")
+	}
+	if detected.Is("text/plain") && isXML(head) {
+		detected = mimetype.Lookup("text/xml")
+	}
 	if rest := skipComments(head); detected.Is("text/plain") && len(rest) < len(head) {
 		switch page := mimetype.Detect(rest); mediaTypeOf(page) {
 		case "text/html", "application/xhtml+xml", "text/xml":
@@ -92,6 +107,18 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 		}
 	}
 	return head, detected
+}
+
+// firstTag matches the first tag of an XML document without a declaration.
+var firstTag = regexp.MustCompile(`^<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?>`)
+
+// isXML reports whether head begins an XML document without a declaration: an element that declares
+// a namespace, or whose name is not one of HTML.
+func isXML(head []byte) bool {
+	head = skipComments(bytes.TrimPrefix(head, utf8BOM))
+	tag := firstTag.FindSubmatch(head)
+	return tag != nil && bytes.Contains(head, []byte("</")) &&
+		(bytes.Contains(tag[0], []byte(" xmlns")) || atom.Lookup(bytes.ToLower(tag[1])) == 0)
 }
 
 // decodeHead decodes the head. It returns the head unchanged, and false, if e is nil or the head

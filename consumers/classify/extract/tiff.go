@@ -178,7 +178,7 @@ func (d tiffDirectory) decode(
 			return nil, false, fmt.Errorf("decode image: %w", context.Cause(ctx))
 		}
 		corner := image.Pt(i%columns*cellWidth, i/columns*cellHeight)
-		strip := span(content, d.value(offsets, first+i), d.value(counts, first+i))
+		strip := d.inOrder(span(content, d.value(offsets, first+i), d.value(counts, first+i)))
 		cell := decodeCell(ctx, strip, image.Pt(cellWidth, min(cellHeight, height-corner.Y)))
 		if cell == nil {
 			continue

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"math/bits"
 	"slices"
 
 	"golang.org/x/image/ccitt"
@@ -117,6 +118,26 @@ func (d tiffDirectory) decodeSamples(
 		}
 	}
 	return page
+}
+
+// isReversed reports whether the bits of each byte are in reverse order. The decoder of fax
+// compression reverses them itself.
+func (d tiffDirectory) isReversed() bool {
+	compression := d.value(tagCompression, 0)
+	return d.value(tagFillOrder, 0) == 2 && compression != compressionGroup3 &&
+		compression != compressionGroup4 && !d.isJPEG()
+}
+
+// inOrder returns a strip or tile with the bits of each byte in the usual order.
+func (d tiffDirectory) inOrder(strip []byte) []byte {
+	if !d.isReversed() {
+		return strip
+	}
+	reversed := make([]byte, len(strip))
+	for i, b := range strip {
+		reversed[i] = bits.Reverse8(b)
+	}
+	return reversed
 }
 
 // decompress returns up to limit bytes of a strip or tile, or what there is of them.

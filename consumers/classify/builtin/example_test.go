@@ -144,6 +144,10 @@ func TestGains(t *testing.T) {
 		t.Errorf("got gains of %v for a bucket of all examples, %v for one of none, want 0",
 			gains[1], gains[4])
 	}
+	// Of the three examples of bucket 2 and the two added, 4/5 are of its topic, instead of 1/2.
+	if want := (0.8*math.Log(1.6) + 0.2*math.Log(0.4)) / math.Log(2); math.Abs(gains[2]-want) > 1e-9 {
+		t.Errorf("got a gain of %v, want %v", gains[2], want)
+	}
 	if gains[12] <= 0 || gains[2] <= gains[12] || gains[2] > 1 || gains[2] != gains[3] {
 		t.Errorf("got gains of %v and %v for buckets of one topic, and %v for one of one example, "+
 			"want the first two equal, larger than the third, and at most 1",

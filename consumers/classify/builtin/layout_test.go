@@ -35,7 +35,8 @@ func TestLayoutShowsTheForm(t *testing.T) {
 	letter := "Dear Ann,\n\nWe were very pleased to see you and the others last week, and we hope " +
 		"that you will come to us again.\nIt was good to hear what you did with it.\n\nYours,\nBob\n"
 	german := "Liebe Anna,\n\nwir haben uns sehr gefreut, dich und die anderen zu sehen, und wir " +
-		"hoffen, dass du bald wieder zu uns kommst.\nEs war gut zu hören, was du damit machst.\n\nDein\nBob\n"
+		"hoffen, dass du bald wieder zu uns kommst.\nEs war gut zu hören, was du damit machst.\n\n" +
+		"Dein\nBob\n"
 	form := strings.Repeat("NAME: ________\nDATE OF BIRTH: ____ 1950\nAMOUNT: $ 12.50\n", 4)
 	common := func(a, b string) (n int) {
 		for _, bucket := range layoutOfText(a) {

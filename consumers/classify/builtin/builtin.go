@@ -14,7 +14,7 @@ import (
 // may be classified into other topics must also change Model.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-6"
+	Model    = "bm25-sg100d-7"
 )
 
 // Classifier classifies documents into topics. It is safe for concurrent use.

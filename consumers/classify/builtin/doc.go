@@ -18,8 +18,9 @@
 //     that of its opening, and with the vectors of its most distinctive words one by one.
 //  4. The document is compared with the examples of each topic: documents that the user has sorted
 //     manually. A linear discriminant separates the vectors of a topic's examples from those of
-//     other topics. Stems are compared as weighted bags, with the nearest examples and with their
-//     centroid. An example consists of numbers and contains no text.
+//     other topics. Stems and the form of the text (layout) are compared as weighted bags, with
+//     the nearest examples and with their centroid. An example consists of numbers and contains no
+//     text.
 //  5. All comparisons together are the topic's [Features]. A weighted sum of them ranks the topics.
 //     A logistic regression of the features and of the lead over the other topics determines the
 //     confidence.

@@ -112,7 +112,7 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 		return true
 	})
 	d := r.finish()
-	d.bag = bagOf(d.stems)
+	d.bag = bagOf(layoutOf(text, found, languages), d.stems)
 	d.formulas = formulas.String()
 	if setOf(main)&compounding != 0 {
 		d.compounds = newCompounds(r.order)

@@ -130,6 +130,9 @@ func (d *document) similarExamples(examples [][]byte) []int {
 	weights := make(map[int]float64, len(d.bag))
 	var length float64
 	for _, entry := range d.bag {
+		if isLayout(entry) {
+			continue
+		}
 		w := float64(weightOf(entry))
 		weights[bucketOf(entry)] = w
 		length += w * w
@@ -144,6 +147,9 @@ func (d *document) similarExamples(examples [][]byte) []int {
 		}
 		var product, square float64
 		for _, entry := range b {
+			if isLayout(entry) {
+				continue
+			}
 			w := float64(weightOf(entry))
 			product += w * weights[bucketOf(entry)]
 			square += w * w

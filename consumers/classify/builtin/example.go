@@ -15,44 +15,62 @@ const (
 	// An entry of a bag is a uint16: bucketBits bits for the bucket and two bits for the weight.
 	bucketBits = 14
 	weights    = 4
-	// maxBagStems is the largest number of stems in a bag.
-	maxBagStems = 256
+	// firstLayoutBucket is the first of the buckets of the layout. Those before it are of stems.
+	firstLayoutBucket = buckets - layoutBuckets
+	// maxBag is the largest number of entries in a bag.
+	maxBag = 256
+	// unknownWeight reduces the weight of a stem none of whose forms is in the table of words. Such
+	// words are names, or what OCR made of others. Without it they would fill the bag of a scan.
+	unknownWeight = 0.5
 	// exampleVersion is the first byte of an example.
-	exampleVersion = 3
+	exampleVersion = 4
 )
 
-// bag holds a document's most distinctive stems in descending order of weight. The low bits of an
-// entry are the bucket of the stem. The bits above them are its weight, from 0 for 1/4 to 3 for 1.
-// Each bucket occurs at most once.
+// bag holds the layout of a document, and then its most distinctive stems in descending order of
+// weight. The low bits of an entry are its bucket. The bits above them are its weight, from 0 for
+// 1/4 to 3 for 1. Each bucket occurs at most once.
 type bag []uint16
 
 func bucketOf(entry uint16) int     { return int(entry % buckets) }
+func isLayout(entry uint16) bool    { return bucketOf(entry) >= firstLayoutBucket }
 func weightOf(entry uint16) float32 { return float32(entry/buckets+1) / weights }
 
-// bagOf returns the bag of the stems with the largest weights. Distinctive and frequent stems weigh
-// the most.
-func bagOf(stems map[string]*occurrences) bag {
+// entryOf returns the entry of a bucket with a weight from 0 to 1.
+func entryOf(bucket uint16, weight float64) uint16 {
+	return bucket | uint16(min(weights-1, weight*weights))<<bucketBits
+}
+
+// bagOf returns the bag of the layout and of the stems with the largest weights. Distinctive and
+// frequent stems weigh the most.
+func bagOf(layout []uint16, stems map[string]*occurrences) bag {
 	type weightedStem struct {
 		stem   string
 		weight float64 // from 0 to 1
 	}
 	all := make([]weightedStem, 0, len(stems))
 	for stem, o := range stems {
-		all = append(all, weightedStem{stem, o.idf * o.count / (o.count + saturation)})
+		weight := o.idf * o.count / (o.count + saturation)
+		if o.idf == 1 {
+			weight *= unknownWeight
+		}
+		all = append(all, weightedStem{stem, weight})
 	}
 	slices.SortFunc(all, func(a, b weightedStem) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.stem, b.stem))
 	})
-	b := make(bag, 0, min(len(all), maxBagStems))
+	b := make(bag, 0, min(len(layout)+len(all), maxBag))
+	for _, bucket := range layout {
+		b = append(b, entryOf(bucket, layoutWeight))
+	}
 	var used [buckets / 8]byte // one bit for each bucket
 	for _, s := range all {
-		if len(b) == maxBagStems {
+		if len(b) == maxBag {
 			break
 		}
 		bucket := hashOf(s.stem)
 		if bit := byte(1) << (bucket % 8); used[bucket/8]&bit == 0 {
 			used[bucket/8] |= bit
-			b = append(b, bucket|uint16(min(weights-1, s.weight*weights))<<bucketBits)
+			b = append(b, entryOf(bucket, s.weight))
 		}
 	}
 	return b
@@ -63,7 +81,7 @@ func hashOf(stem string) uint16 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(stem))
 	// FNV's low bits are weak, so the bucket is taken from the high bits of a product.
-	return uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits))
+	return uint16(uint64(h.Sum32()*0x9e3779b1) * firstLayoutBucket >> 32)
 }
 
 // example encodes what is stored about a document: the version, one byte; the direction, one int8
@@ -96,7 +114,7 @@ func (d *document) example() []byte {
 // returns the bag. ok is false if example is not an example of this version.
 func parseExample(example []byte, vector []float32) (_ bag, ok bool) {
 	entries := len(example) - 1 - len(vector)
-	if entries < 0 || entries%2 != 0 || entries > 2*maxBagStems || example[0] != exampleVersion {
+	if entries < 0 || entries%2 != 0 || entries > 2*maxBag || example[0] != exampleVersion {
 		return nil, false
 	}
 	for i := range vector {

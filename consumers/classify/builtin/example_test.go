@@ -8,6 +8,11 @@ import (
 	"testing"
 )
 
+// stemBag returns the entries of the stems of a text.
+func stemBag(l *lexicon, text string) bag {
+	return slices.DeleteFunc(l.read("", text).bag, isLayout)
+}
+
 func TestBagContainsTheMostDistinctiveStemsOnce(t *testing.T) {
 	l := testLexicon(t)
 	var text strings.Builder
@@ -15,10 +20,11 @@ func TestBagContainsTheMostDistinctiveStemsOnce(t *testing.T) {
 		fmt.Fprintf(&text, "word%d ", i)
 	}
 	text.WriteString(strings.Repeat("sourdough the people ", 20))
-	b := l.read("", text.String()).bag
-	if len(b) != maxBagStems {
-		t.Fatalf("got %d entries, want %d", len(b), maxBagStems)
+	d := l.read("", text.String())
+	if len(d.bag) != maxBag {
+		t.Fatalf("got %d entries, want %d", len(d.bag), maxBag)
 	}
+	b := stemBag(l, text.String())
 	seen := map[int]bool{}
 	for i, entry := range b {
 		if seen[bucketOf(entry)] {
@@ -30,10 +36,10 @@ func TestBagContainsTheMostDistinctiveStemsOnce(t *testing.T) {
 				i, weightOf(entry), weightOf(b[i-1]))
 		}
 	}
-	if rare := l.read("", "sourdough").bag; !seen[bucketOf(rare[0])] {
+	if rare := stemBag(l, "sourdough"); !seen[bucketOf(rare[0])] {
 		t.Error("the bag lacks the most frequent rare word")
 	}
-	if common := l.read("", "people").bag; seen[bucketOf(common[0])] {
+	if common := stemBag(l, "people"); seen[bucketOf(common[0])] {
 		t.Error("the bag contains a common word")
 	}
 }
@@ -65,8 +71,8 @@ func TestSimilarityOfBags(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			query, sum := make([]float32, buckets), make([]float32, buckets)
-			norm := m.spread(l.read("", c.query).bag, query)
-			b := l.read("", c.example).bag
+			norm := m.spread(stemBag(l, c.query), query)
+			b := stemBag(l, c.example)
 			got := m.similarity(b, query, norm, sum)
 			if got < c.low || got > c.high {
 				t.Errorf("got similarity %v, want %v to %v", got, c.low, c.high)
@@ -106,5 +112,45 @@ func TestCohesion(t *testing.T) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// Words that are not in the table, such as those that OCR misread, do not crowd out the others.
+func TestUnknownWordsWeighLess(t *testing.T) {
+	l := testLexicon(t)
+	b := stemBag(l, "sourdough sourdovgh")
+	if len(b) != 2 || bucketOf(b[0]) != int(hashOf(l.word("sourdough", reading{}).stem)) {
+		t.Errorf("got %v, want the known word first", b)
+	}
+}
+
+// A bucket of the examples of one topic says more than one of the examples of all topics.
+func TestGains(t *testing.T) {
+	bags := func(own uint16) []bag { return []bag{{1, own}, {1, own}, {1, own, own + 10}} }
+	m := &exampleModel{
+		topics:   []topicModel{{bags: bags(2)}, {}, {bags: bags(3)}},
+		examples: 6,
+	}
+	frequencies := make([]float64, buckets)
+	for _, topic := range m.topics {
+		for _, b := range topic.bags {
+			for _, entry := range b {
+				frequencies[bucketOf(entry)]++
+			}
+		}
+	}
+	gains := m.gains(frequencies)
+	if gains[1] > 1e-9 || gains[4] > 0 {
+		t.Errorf("got gains of %v for a bucket of all examples, %v for one of none, want 0",
+			gains[1], gains[4])
+	}
+	// Of the three examples of bucket 2 and the two added, 4/5 are of its topic, instead of 1/2.
+	if want := (0.8*math.Log(1.6) + 0.2*math.Log(0.4)) / math.Log(2); math.Abs(gains[2]-want) > 1e-9 {
+		t.Errorf("got a gain of %v, want %v", gains[2], want)
+	}
+	if gains[12] <= 0 || gains[2] <= gains[12] || gains[2] > 1 || gains[2] != gains[3] {
+		t.Errorf("got gains of %v and %v for buckets of one topic, and %v for one of one example, "+
+			"want the first two equal, larger than the third, and at most 1",
+			gains[2], gains[3], gains[12])
 	}
 }

@@ -24,6 +24,10 @@ const (
 	// maxCohesionRatio is the limit of the ratio of a document's similarity to the cohesion of the
 	// examples.
 	maxCohesionRatio = 2
+	// maxGain is the largest addition to the weight of a bucket for what it says about the topic,
+	// relative to its weight without it. priorExamples is used for the estimate of what it says.
+	maxGain       = 3
+	priorExamples = 2
 )
 
 // exampleModel is a model that was trained from the examples of a request's topics.
@@ -36,8 +40,9 @@ type exampleModel struct {
 	center []float32
 	// examples is the number of examples.
 	examples int
-	// bucketWeights are the weights of the buckets, from 1 for a bucket in no example to nearly 0
-	// for one in every example.
+	// bucketWeights are the weights of the buckets. The weight of a bucket is its inverse document
+	// frequency among the examples, from 1 for none to nearly 0 for all, times 1 to 1+maxGain
+	// depending on what it says about the topic.
 	bucketWeights []float32
 }
 
@@ -133,10 +138,9 @@ func (m *exampleModel) discriminate(squares []float32) {
 	}
 }
 
-// weighBuckets sets the weight of each bucket, which is an inverse document frequency among the
-// examples.
+// weighBuckets sets the weight of each bucket.
 func (m *exampleModel) weighBuckets() {
-	frequencies := make([]int, buckets)
+	frequencies := make([]float64, buckets)
 	for _, t := range m.topics {
 		for _, b := range t.bags {
 			for _, entry := range b {
@@ -145,10 +149,53 @@ func (m *exampleModel) weighBuckets() {
 		}
 	}
 	largest := math.Log(float64(m.examples + 2))
+	gains := m.gains(frequencies)
 	m.bucketWeights = make([]float32, buckets)
 	for i, n := range frequencies {
-		m.bucketWeights[i] = float32(1 - math.Log(float64(n+1))/largest)
+		m.bucketWeights[i] = float32((1 - math.Log(n+1)/largest) * (1 + maxGain*gains[i]))
 	}
+}
+
+// gains returns how much each bucket says about the topic of an example, from 0 to 1: how far the
+// shares of the topics among the examples with the bucket are from those among all examples. It is
+// the Kullback-Leibler divergence, relative to the logarithm of the number of topics with examples.
+// priorExamples examples with the shares of all are added, so that a bucket in one example says
+// little.
+func (m *exampleModel) gains(frequencies []float64) []float64 {
+	gains, trained := make([]float64, buckets), 0
+	counts := make([]float64, buckets)
+	rest := slices.Repeat([]float64{1}, buckets) // the share of the topics without the bucket
+	for _, t := range m.topics {
+		if len(t.bags) == 0 {
+			continue
+		}
+		trained++
+		for _, b := range t.bags {
+			for _, entry := range b {
+				counts[bucketOf(entry)]++
+			}
+		}
+		prior := float64(len(t.bags)) / float64(m.examples)
+		for _, b := range t.bags {
+			for _, entry := range b {
+				if i := bucketOf(entry); counts[i] > 0 {
+					ratio := (counts[i]/prior + priorExamples) / (frequencies[i] + priorExamples)
+					gains[i] += prior * ratio * math.Log(ratio)
+					rest[i] -= prior
+					counts[i] = 0
+				}
+			}
+		}
+	}
+	for i, n := range frequencies {
+		if n == 0 {
+			continue
+		}
+		ratio := priorExamples / (n + priorExamples)
+		gains[i] += max(rest[i], 0) * ratio * math.Log(ratio)
+		gains[i] = max(gains[i], 0) / math.Log(float64(max(trained, 2)))
+	}
+	return gains
 }
 
 // compare compares the document with the examples and sets the features that depend on them. all

@@ -69,6 +69,8 @@ func TestOrdinaryNamesAreNoTypes(t *testing.T) {
 		"Finanzen", "salud", "salute", "saúde", "Gesundheit", "Health", "agenda", "termos", "banco",
 		"posta", "moduli", "szkody", "Offers", "ofertas", "Tasse", "Fotos", "Familie", "Auto", "Haus",
 		"maison", "casa", "praca", "работа", "дом", "Studies", "Analysis", "Notice", "Pit",
+		"Note", "Noten", "Nachrichten", "Anzeigen", "Aufsätze", "Folders", "Articles", "Press", "Science",
+		"Papers", "Publications", "Promotion", "Mail", "Propaganda", "Nota",
 	} {
 		for _, l := range languagesOfTypes {
 			if terms := types().of(name, l.language); len(terms) > 0 {

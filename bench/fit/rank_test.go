@@ -74,8 +74,8 @@ func TestRankSeries(t *testing.T) {
 	if want := []int{2, 0, 1}; !slices.Equal(right, want) {
 		t.Errorf("got right topics %v, want %v", right, want)
 	}
-	if got := rankings[0].features[2][builtin.CohesionRatio]; got <= 0 {
-		t.Errorf("got cohesion ratio %v for the next passage of the series, want more than 0", got)
+	if got := rankings[0].features[2][builtin.NeighborMargin]; got <= 0 {
+		t.Errorf("got neighbor margin %v for the next passage of the series, want more than 0", got)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestFitWeightsPrefersPredictiveFeature(t *testing.T) {
 		r := ranking{features: make([]builtin.Features, 3), right: make([]bool, 3), weight: 1}
 		right := i % 4 // 3: no topic is right
 		for j := range r.features {
-			r.features[j][builtin.WordSimilarity] = float64((i*7+j*3)%10) / 10 // noise
+			r.features[j][builtin.Semantic] = float64((i*7+j*3)%10) / 10 // noise
 			if j == right && i%11 != 0 {
 				r.features[j][builtin.Lexical] = 1
 			}
@@ -122,37 +122,16 @@ func TestFitWeightsPrefersPredictiveFeature(t *testing.T) {
 	if got := f.total[builtin.Lexical]; got < 2 {
 		t.Errorf("got total weight %.2f for the predictive feature, want at least 2", got)
 	}
-	if got := f.total[builtin.WordSimilarity]; got > 1 || got < -1 {
+	if got := f.total[builtin.Semantic]; got > 1 || got < -1 {
 		t.Errorf("got total weight %.2f for noise, want one between -1 and 1", got)
 	}
-	logit := f.constant + f.lead*f.total[builtin.Lexical] + f.confidence[builtin.Lexical]
-	if logit < 1 {
-		t.Errorf("got logit %.2f for a topic with the predictive feature, want at least 1", logit)
+	lead := func(lexical float64) float64 {
+		return builtin.Leads([]float64{f.total[builtin.Lexical] * lexical, 0, 0})[0]
 	}
-	if got := f.constant + f.confidence[builtin.WordSimilarity]; got > 0 {
+	if got := f.constant + f.lead*lead(1) + f.confidence[builtin.Lexical]; got < 1 {
+		t.Errorf("got logit %.2f for a topic with the predictive feature, want at least 1", got)
+	}
+	if got := f.constant + f.behind*lead(0); got > 0 {
 		t.Errorf("got logit %.2f for a topic with noise only, want at most 0", got)
-	}
-}
-
-// In these rankings a feature predicts the right topic that is meant for ranking only.
-func TestFitWeightsLeavesFeaturesOutOfTheConfidence(t *testing.T) {
-	var rankings []ranking
-	for i := range 200 {
-		r := ranking{features: make([]builtin.Features, 3), right: make([]bool, 3), weight: 1}
-		for j := range r.features {
-			r.right[j] = j == i%3
-			if r.right[j] != (i%11 == 0) {
-				r.features[j][builtin.StemMargin] = 1
-			}
-		}
-		rankings = append(rankings, r)
-	}
-	f, err := fitWeights(rankings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.total[builtin.StemMargin] < 1 || f.confidence[builtin.StemMargin] != 0 {
-		t.Errorf("got weights %.2f in the total and %.2f in the confidence, want at least 1 and 0",
-			f.total[builtin.StemMargin], f.confidence[builtin.StemMargin])
 	}
 }

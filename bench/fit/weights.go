@@ -18,8 +18,7 @@ type fittedWeights struct {
 // features, the confidences are too high on sets to which they are not fitted, above all with many
 // examples.
 var confident = []int{
-	builtin.Lexical, builtin.Semantic, builtin.Opening, builtin.CohesionRatio,
-	builtin.TrainingMargin, builtin.Training,
+	builtin.Lexical, builtin.Semantic, builtin.Opening, builtin.TrainingMargin,
 }
 
 // fitWeights first fits the weights of a topic's total, on the documents that have one right topic.
@@ -30,7 +29,7 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 		q := question{weight: r.weight}
 		n := 0
 		for i := range r.features {
-			q.alternatives = append(q.alternatives, r.features[i][:builtin.Training])
+			q.alternatives = append(q.alternatives, r.features[i][:])
 			if r.right[i] {
 				q.right = i
 				n++
@@ -40,7 +39,7 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 			choices = append(choices, q)
 		}
 	}
-	if w.total, err = fit(choices, builtin.Training); err != nil {
+	if w.total, err = fit(choices, builtin.NumFeatures); err != nil {
 		return w, err
 	}
 	var decisions []question

@@ -18,6 +18,8 @@ const (
 	// minEvidence is the share of the most important word's contribution below which a word is not
 	// evidence.
 	minEvidence = 0.1
+	// minWordSimilarity is the cosine with the topic below which a word is not evidence.
+	minWordSimilarity = 0.25
 	// minExampleSimilarity is the cosine between the bags of a document and an example below which the
 	// example is not evidence.
 	minExampleSimilarity = 0.2
@@ -52,8 +54,7 @@ func (d *document) evidentWords(p *profile, f *Features) []string {
 	}
 	weights := &d.weights().total
 	share(own, weights[Lexical]*f[Lexical])
-	share(similar, weights[Semantic]*f[Semantic]+weights[Opening]*f[Opening]+
-		weights[WordSimilarity]*f[WordSimilarity])
+	share(similar, weights[Semantic]*f[Semantic]+weights[Opening]*f[Opening])
 	all := slices.Concat(own, similar)
 	slices.SortStableFunc(all, func(a, b evidentWord) int { return cmp.Compare(b.weight, a.weight) })
 	var words []string

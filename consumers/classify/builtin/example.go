@@ -19,9 +19,11 @@ const (
 	firstLayoutBucket = buckets - layoutBuckets
 	// maxBag is the largest number of entries in a bag.
 	maxBag = 256
-	// unknownWeight reduces the weight of a stem none of whose forms is in the table of words. Such
-	// words are names, or what OCR made of others. Without it they would fill the bag of a scan.
-	unknownWeight = 0.5
+	// commonUnknown is the share of stems none of whose forms is in the table of words. Such words are
+	// names, which say much, or what OCR made of other words. Where they are a larger share, they
+	// weigh less, but at least minUnknown, so that they do not fill the bag of a scan.
+	commonUnknown = 0.25
+	minUnknown    = 0.5
 	// exampleVersion is the first byte of an example.
 	exampleVersion = 4
 )
@@ -48,6 +50,11 @@ func bagOf(layout []uint16, stems map[string]*occurrences) bag {
 		weight float64 // from 0 to 1
 	}
 	all := make([]weightedStem, 0, len(stems))
+	unknown := 0.0
+	for _, o := range stems {
+		count(&unknown, o.idf == 1)
+	}
+	unknownWeight := min(1, max(minUnknown, commonUnknown*float64(len(stems))/unknown))
 	for stem, o := range stems {
 		weight := o.idf * o.count / (o.count + saturation)
 		if o.idf == 1 {

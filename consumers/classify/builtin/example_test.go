@@ -88,39 +88,17 @@ func TestSimilarityOfBags(t *testing.T) {
 	}
 }
 
-func TestCohesion(t *testing.T) {
-	m := &exampleModel{bucketWeights: slices.Repeat([]float32{1}, buckets), examples: 1}
-	a, b := bag{1, 2, 3}, bag{4, 5, 6}
-	for name, c := range map[string]struct {
-		bags []bag
-		want float64
-	}{
-		"one bag":              {[]bag{a}, defaultCohesion},
-		"equal bags":           {[]bag{a, a, a}, (3 + defaultCohesion) / 4},
-		"disjoint bags":        {[]bag{a, b}, defaultCohesion / 3},
-		"an empty bag":         {[]bag{a, a, {}}, (2 + defaultCohesion) / 4},
-		"two equal, one other": {[]bag{a, a, b}, (2/math.Sqrt2 + defaultCohesion) / 4},
-	} {
-		t.Run(name, func(t *testing.T) {
-			query, sum := make([]float32, buckets), make([]float32, buckets)
-			for _, b := range c.bags {
-				if len(b) > 0 {
-					m.similarity(b, query, 1, sum)
-				}
-			}
-			if got := m.cohesion(c.bags, sum); math.Abs(got-c.want) > 1e-3 {
-				t.Errorf("got %v, want %v", got, c.want)
-			}
-		})
-	}
-}
-
 // Words that are not in the table, such as those that OCR misread, do not crowd out the others.
 func TestUnknownWordsWeighLess(t *testing.T) {
 	l := testLexicon(t)
 	b := stemBag(l, "sourdough sourdovgh")
 	if len(b) != 2 || bucketOf(b[0]) != int(hashOf(l.word("sourdough", reading{}).stem)) {
 		t.Errorf("got %v, want the known word first", b)
+	}
+	// Where they are few, they are names.
+	b = stemBag(l, "albatrox sourdough yeast flour bread")
+	if len(b) != 5 || bucketOf(b[0]) != int(hashOf(l.word("albatrox", reading{}).stem)) {
+		t.Errorf("got %v, want the unknown word first", b)
 	}
 }
 

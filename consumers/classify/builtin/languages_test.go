@@ -108,6 +108,7 @@ func TestBusinessDocuments(t *testing.T) {
 				without++
 				if len(got) > 0 {
 					invented++
+					t.Logf("%s, %.40q: got %v, want none", s.language, s.text, got)
 				}
 				continue
 			case len(got) > 0 && got[0].TopicID == s.topic:

@@ -5,8 +5,12 @@ import "strings"
 // layoutBuckets are the last buckets. They are not those of stems but of the layout.
 const layoutBuckets = 64
 
-// layoutWeight is the weight of what an example says about the layout.
-const layoutWeight = 0.5
+const (
+	// layoutWeight is the weight of what an example says about the layout.
+	layoutWeight = 0.5
+	// minLayoutWords is the number of words of a text below which its layout says nothing.
+	minLayoutWords = 50
+)
 
 // layout counts what the form of a text shows in any language.
 type layout struct {
@@ -28,7 +32,7 @@ var layoutMeasures = []struct {
 	value  func(*layout) float64
 	limits []float64
 }{
-	{func(l *layout) float64 { return l.words }, []float64{50, 150, 400, 1000}},
+	{func(l *layout) float64 { return l.words }, []float64{150, 400, 1000}},
 	{func(l *layout) float64 { return l.words / l.lines }, []float64{3, 5, 7, 9, 11}},
 	{func(l *layout) float64 { return l.function / l.words }, []float64{0.15, 0.25, 0.35, 0.42}},
 	{
@@ -53,7 +57,7 @@ var layoutMeasures = []struct {
 }
 
 // layoutOf returns the buckets of the layout of a text, in ascending order. found are its words,
-// and languages its languages. There are none if the text has no words.
+// and languages its languages. There are none if the text has fewer than minLayoutWords words.
 func layoutOf(text string, found *foundWords, languages languageSet) (buckets []uint16) {
 	l := layout{}
 	for word, kind := range found.all {
@@ -65,7 +69,7 @@ func layoutOf(text string, found *foundWords, languages languageSet) (buckets []
 			l.years++
 		}
 	}
-	if l.words == 0 {
+	if l.words < minLayoutWords {
 		return nil
 	}
 	for line := range strings.Lines(text) {

@@ -32,11 +32,12 @@ func TestLayoutBucketsAreNoStems(t *testing.T) {
 
 // The layout does not depend on what a text is about, nor on its language.
 func TestLayoutShowsTheForm(t *testing.T) {
-	letter := "Dear Ann,\n\nWe were very pleased to see you and the others last week, and we hope " +
-		"that you will come to us again.\nIt was good to hear what you did with it.\n\nYours,\nBob\n"
-	german := "Liebe Anna,\n\nwir haben uns sehr gefreut, dich und die anderen zu sehen, und wir " +
-		"hoffen, dass du bald wieder zu uns kommst.\nEs war gut zu hören, was du damit machst.\n\n" +
-		"Dein\nBob\n"
+	letter := "Dear Ann,\n\n" + strings.Repeat("We were very pleased to see you and the others last "+
+		"week, and we hope that you will come to us again.\nIt was good to hear what you did with "+
+		"it.\n", 2) + "\nYours,\nBob\n"
+	german := "Liebe Anna,\n\n" + strings.Repeat("Wir haben uns sehr gefreut, dich und die anderen "+
+		"zu sehen, und wir hoffen, dass du bald wieder zu uns kommst.\nEs war gut zu hören, was du "+
+		"damit machst.\n", 2) + "\nDein\nBob\n"
 	form := strings.Repeat("NAME: ________\nDATE OF BIRTH: ____ 1950\nAMOUNT: $ 12.50\n", 4)
 	common := func(a, b string) (n int) {
 		for _, bucket := range layoutOfText(a) {
@@ -50,8 +51,10 @@ func TestLayoutShowsTheForm(t *testing.T) {
 		t.Errorf("got %d common buckets of two letters, and %d of a letter and a form, "+
 			"want more than twice as many", same, other)
 	}
-	if got := layoutOfText(" ... \n"); len(got) > 0 {
-		t.Errorf("got %v without words, want none", got)
+	for _, short := range []string{" ... \n", letter[:200]} {
+		if got := layoutOfText(short); len(got) > 0 {
+			t.Errorf("%q: got %v, want nothing for a short text", short, got)
+		}
 	}
 }
 

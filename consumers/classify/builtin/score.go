@@ -17,16 +17,12 @@ const (
 	bm25Length = 250
 )
 
-// minWordSimilarity is the cosine above which a word counts as similar to a topic.
-const minWordSimilarity = 0.25
-
 // Features are the features of one topic with respect to one document. A feature that does not
 // apply is 0.
 type Features [NumFeatures]float64
 
-// Indexes of Features. Those before Training rank the topics. A few of them and Training determine
-// the confidence, see bench/fit. The training weight of a topic grows with the number of its
-// examples, from 0 for none towards 1.
+// Indexes of Features. The training weight of a topic grows with the number of its examples, from 0
+// for none towards 1.
 const (
 	// Lexical is log(1 + score). The score is that of BM25 with the topic as the query, multiplied
 	// by the scale of the topic's profile.
@@ -36,20 +32,9 @@ const (
 	// headWords words of the document.
 	Semantic
 	Opening
-	// WordSimilarity is the weighted mean, over the document's most distinctive words, of the
-	// amount by which the cosine between the word and the topic exceeds minWordSimilarity.
-	WordSimilarity
-	// LexicalTraining to WordSimilarityTraining are the four features above, each multiplied by
-	// the mean training weight of all topics: the more examples there are, the less the topics'
-	// own words need to count.
+	// LexicalTraining is Lexical multiplied by the mean training weight of all topics: the more
+	// examples there are, the less the topics' own words need to count.
 	LexicalTraining
-	SemanticTraining
-	OpeningTraining
-	WordSimilarityTraining
-	// CohesionRatio is the similarity of the document's stems to those of the topic's examples,
-	// divided by the similarity of the examples to each other and multiplied by the training
-	// weight.
-	CohesionRatio
 	// VectorMargin, StemMargin and NeighborMargin measure how much more similar the document is
 	// to the topic's examples than to those of the other topics: by direction, by stems, and by
 	// the stems of the most similar examples.
@@ -58,15 +43,12 @@ const (
 	NeighborMargin
 	// TrainingMargin is the topic's training weight minus the mean of all topics. It makes the
 	// totals of topics with and without examples comparable, although they result from different
-	// features. LexicalTrainingMargin, StemTrainingMargin and NeighborTrainingMargin are Lexical,
-	// StemMargin and NeighborMargin multiplied by TrainingMargin: what examples say about a topic
-	// weighs differently where the other topics have none.
+	// features. LexicalTrainingMargin and NeighborTrainingMargin are Lexical and NeighborMargin
+	// multiplied by it: what examples say about a topic weighs differently where the other topics have
+	// none.
 	TrainingMargin
 	LexicalTrainingMargin
-	StemTrainingMargin
 	NeighborTrainingMargin
-	// Training is the topic's training weight, which indicates how reliable the other features are.
-	Training
 	// NumFeatures is the number of features.
 	NumFeatures
 )
@@ -119,9 +101,6 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 	baseline := dot(background, p.vector)
 	f[Semantic] = dot(d.vector, p.vector) - baseline
 	f[Opening] = dot(d.opening, p.vector) - baseline
-	for _, w := range d.distinctive {
-		f[WordSimilarity] += w.weight * max(0, dot(w.vector, p.vector)-minWordSimilarity)
-	}
 	return f
 }
 

@@ -18,12 +18,6 @@ const (
 	// nearestExamples is the number of a topic's most similar examples that count individually, so
 	// that a topic may contain documents of several kinds.
 	nearestExamples = 3
-	// defaultCohesion is the cohesion of a topic with a single example. With more examples, the
-	// cohesion is a mean in which defaultCohesion is one of the values.
-	defaultCohesion = 0.25
-	// maxCohesionRatio is the limit of the ratio of a document's similarity to the cohesion of the
-	// examples.
-	maxCohesionRatio = 2
 	// maxGain is the largest addition to the weight of a bucket for what it says about the topic,
 	// relative to its weight without it. priorExamples is used for the estimate of what it says.
 	maxGain       = 3
@@ -219,7 +213,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 			continue
 		}
 		f := &all[i]
-		f[Training] = t.training
 		if !d.plain && t.direction != nil {
 			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
 		}
@@ -235,18 +228,14 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		for _, x := range nearest {
 			f[NeighborMargin] += x / float64(min(nearestExamples, len(t.bags)))
 		}
-		cohesion := m.cohesion(t.bags, sum)
 		f[StemMargin] = m.centroidSimilarity(t.bags, query, norm, sum)
-		f[CohesionRatio] = t.training * min(f[StemMargin]/cohesion, maxCohesionRatio)
 		trained++
 		stems += f[StemMargin]
 		neighbors += f[NeighborMargin]
 	}
 	for i, t := range m.topics {
 		f := &all[i]
-		for feature := Lexical; feature <= WordSimilarity; feature++ {
-			f[feature-Lexical+LexicalTraining] = mean * f[feature]
-		}
+		f[LexicalTraining] = mean * f[Lexical]
 		if len(t.bags) > 0 {
 			// The mean includes one more topic with a similarity of 0: that of documents that
 			// belong to none of the topics.
@@ -256,7 +245,6 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 		margin := t.training - mean
 		f[TrainingMargin] = margin
 		f[LexicalTrainingMargin] = margin * f[Lexical]
-		f[StemTrainingMargin] = margin * f[StemMargin]
 		f[NeighborTrainingMargin] = margin * f[NeighborMargin]
 	}
 	return nil
@@ -288,34 +276,6 @@ func (m *exampleModel) similarity(b bag, query []float32, norm float64, sum []fl
 		sum[bucket] += weightOf(entry) * m.bucketWeights[bucket] / float32(length)
 	}
 	return quotient(float64(product), length*norm)
-}
-
-// cohesion returns how similar the bags are to each other: the mean of the cosines between each bag
-// and the sum of the others, with defaultCohesion as one more value. sum is the sum of the bags'
-// directions.
-func (m *exampleModel) cohesion(bags []bag, sum []float32) float64 {
-	if len(bags) == 1 {
-		return defaultCohesion
-	}
-	total := defaultCohesion
-	// The square of the sum's length equals the sum of its products with each bag.
-	var square float64
-	products := make([]float64, len(bags))
-	for i, b := range bags {
-		var product, length float64
-		for _, entry := range b {
-			x := float64(weightOf(entry) * m.bucketWeights[bucketOf(entry)])
-			product += x * float64(sum[bucketOf(entry)])
-			length += x * x
-		}
-		products[i] = quotient(product, math.Sqrt(length))
-		square += products[i]
-	}
-	for _, product := range products {
-		// An empty bag has the product 0, so its cosine is 0.
-		total += quotient(max(product-1, 0), math.Sqrt(max(square-2*product+1, 0)))
-	}
-	return total / float64(len(bags)+1)
 }
 
 // centroidSimilarity returns the cosine between the sum of the bags and the query, whose length is

@@ -197,7 +197,7 @@ func (f imageFile) decode(ctx context.Context) (page *image.Gray, whole bool, er
 // pixels decodes the image at its full size. whole is false if a part of it is missing.
 func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err error) {
 	if d := readTIFF(f.content); d.order != nil {
-		if !d.isJPEG() && !d.isReversed() {
+		if d.isStandard() {
 			decoded, err := tiff.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 			if err == nil {
 				return decoded, true, nil

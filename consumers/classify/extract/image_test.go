@@ -311,6 +311,9 @@ func FuzzImage(f *testing.F) {
 	for _, b := range [][]byte{
 		encodePNG(small), asTIFF.Bytes(), asGIF.Bytes(), asBMP.Bytes(), jpegHeader(64, 64),
 		webpOfTwoSizes(), progressiveJPEG(3), rleBMP(small), jpegTIFF(small, small),
+		libtiffFile(f, "pages_big.tif"), libtiffFile(f, "g3_2d_strips.tif"),
+		libtiffFile(f, "jpeg_cmyk.tif"), libtiffFile(f, "webp_rgb.tif"),
+		libtiffFile(f, "zstd_rgba.tif"), libtiffFile(f, "g4_tiles.tif"),
 	} {
 		f.Add(b)
 		f.Add(b[:len(b)/2])

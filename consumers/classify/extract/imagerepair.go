@@ -2,10 +2,13 @@ package extract
 
 import (
 	"bytes"
+	"compress/lzw"
 	"compress/zlib"
 	"encoding/binary"
 	"hash/crc32"
+	"image/color"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -16,8 +19,8 @@ type repairedImage struct {
 }
 
 // repaired returns the files that a decoder may read although it does not read f. Decoders return
-// no pixels of an image that is cut off. The pixels that are missing in a PNG are white. In a JPEG
-// and a WebP they are decoded from zeros, which results in shapeless blocks.
+// no pixels of an image that is cut off. The pixels that are missing in a PNG or GIF are white. In
+// a JPEG and a WebP they are decoded from zeros, which results in shapeless blocks.
 func (f imageFile) repaired() []repairedImage {
 	never := func() bool { return false }
 	content, missing := bytes.NewReader(f.content), int64(f.Width)*int64(f.Height)
@@ -31,6 +34,10 @@ func (f imageFile) repaired() []repairedImage {
 		}
 	case "webp":
 		return []repairedImage{{io.MultiReader(content, io.LimitReader(zeros{}, 4*missing)), never}}
+	case "gif":
+		if file, pixels := repairGIF(f.content, f.ColorModel); file != nil {
+			return []repairedImage{{file, func() bool { return !pixels.padded }}}
+		}
 	case "png":
 		if p := repairPNG(f.content, f.Height); p != nil {
 			return []repairedImage{{p, func() bool { return !p.rows.padded }}}
@@ -122,6 +129,62 @@ func (p *pngRows) chunk(name string, data []byte) {
 	p.out.Write(binary.BigEndian.AppendUint32(nil, uint32(len(data))))
 	p.out.Write(named)
 	p.out.Write(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(named)))
+}
+
+// repairGIF returns a GIF with the pixels that there are in the first image of content, and white
+// ones after them. It returns nil if there is no image.
+func repairGIF(content []byte, model color.Model) (file io.Reader, pixels *paddedRows) {
+	const header, descriptor = 13, 10
+	// colors returns the size of a table of colors.
+	colors := func(flags byte) int {
+		if flags&0x80 == 0 {
+			return 0
+		}
+		return 3 << (1 + flags&7)
+	}
+	at := header + colors(content[10])
+	for at+2 < len(content) && content[at] == 0x21 { // an extension
+		_, at = gifBlocks(content, at+2)
+	}
+	image := span(content, at, descriptor)
+	if len(image) < descriptor || image[0] != 0x2c {
+		return nil, nil
+	}
+	at += descriptor + colors(image[9])
+	size := int(binary.LittleEndian.Uint16(image[5:])) * int(binary.LittleEndian.Uint16(image[7:]))
+	if at >= len(content) || content[at] < 2 || content[at] > 8 {
+		return nil, nil
+	}
+	depth := int(content[at])
+	white := 0
+	if palette, ok := model.(color.Palette); ok {
+		white = min(palette.Index(color.White), 1<<depth-1)
+	}
+	data, _ := gifBlocks(content, at+1)
+	pixels = &paddedRows{
+		rows:  lzw.NewReader(bytes.NewReader(data), lzw.LSB, depth),
+		white: bytes.Repeat([]byte{byte(white)}, 1<<10), left: size,
+	}
+	var compressed, out bytes.Buffer
+	compressor := lzw.NewWriter(&compressed, lzw.LSB, depth)
+	_, _ = io.Copy(compressor, pixels) // a buffer does not fail
+	_ = compressor.Close()
+	for block := range slices.Chunk(compressed.Bytes(), 255) {
+		out.WriteByte(byte(len(block)))
+		out.Write(block)
+	}
+	out.WriteString("\x00;") // the end of the pixels and of the file
+	return io.MultiReader(bytes.NewReader(content[:at+1]), &out), pixels
+}
+
+// gifBlocks returns the data of the blocks at a place (GIF 89a, section 15), and the place after
+// them.
+func gifBlocks(content []byte, at int) (data []byte, after int) {
+	for at < len(content) && content[at] > 0 {
+		data = append(data, span(content, at+1, int(content[at]))...)
+		at += 1 + int(content[at])
+	}
+	return data, at + 1
 }
 
 // paddedRows reads rows, and white ones after the last one.

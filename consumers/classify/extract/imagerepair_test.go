@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/png"
 	"slices"
 	"testing"
@@ -27,12 +28,15 @@ func TestImagesCutOff(t *testing.T) {
 	}
 	asPNG := func(b *bytes.Buffer, img image.Image) error { return png.Encode(b, img) }
 	asBMP := func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }
+	asGIF := func(b *bytes.Buffer, img image.Image) error { return gif.Encode(b, img, nil) }
 	two := color.Palette{color.White, color.Black}
 	grays := make(color.Palette, 200)
 	for i := range grays {
 		grays[i] = color.Gray{255 - byte(i)}
 	}
 	files := map[string][]byte{
+		"GIF":          as(image.NewPaletted(page.Rect, two), asGIF),
+		"GIF, grays":   as(image.NewPaletted(page.Rect, grays), asGIF),
 		"PNG, gray":    as(image.NewGray(page.Rect), asPNG),
 		"PNG, color":   as(image.NewRGBA(page.Rect), asPNG),
 		"PNG, opacity": as(image.NewNRGBA64(page.Rect), asPNG),
@@ -65,11 +69,13 @@ func TestImagesCutOff(t *testing.T) {
 			}
 		})
 	}
-	t.Run("PNG without an end", func(t *testing.T) {
-		content := files["PNG, color"]
-		got, whole := pagePixels(t, content[:len(content)-12])
-		if rows := differingRows(got, page); len(rows) > 0 || !whole {
-			t.Errorf("got rows %d that differ, whole %v, want all rows", rows, whole)
-		}
-	})
+	for name, end := range map[string]int{"PNG, color": 12, "GIF": 1} {
+		t.Run(name+", without its end", func(t *testing.T) {
+			content := files[name]
+			got, whole := pagePixels(t, content[:len(content)-end])
+			if rows := differingRows(got, page); len(rows) > 0 || !whole {
+				t.Errorf("got rows %d that differ, whole %v, want all rows", rows, whole)
+			}
+		})
+	}
 }

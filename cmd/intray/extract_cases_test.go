@@ -101,6 +101,10 @@ func extractCases() map[string]extractCase {
 		"p_xfa.pdf":           {pdf, []string{"XFAVALUE Müller"}, []string{"TPLTEXT"}},
 		"i_exif.jpg":          {"image/jpeg", []string{"Receipt total 12.50"}, nil},
 		"i_fillorder.tif":     {"image/tiff", []string{"INVOICE No. 2024-117"}, nil},
+		"i_fax_2d.tif":        {"image/tiff", []string{"INVOICE No. 2024-117", "108.00 EUR"}, nil},
+		"i_fax_rle.tif":       {"image/tiff", []string{"INVOICE No. 2024-117", "108.00 EUR"}, nil},
+		"i_zstd.tif":          {"image/tiff", []string{"INVOICE No. 2024-117", "108.00 EUR"}, nil},
+		"i_bigtiff.tif":       {"image/tiff", []string{"108.00 EUR\n\nINVOICE No. 2024-117"}, nil},
 		"i_pale_skew.png":     {"image/png", []string{"INVOICE", "Amount due 108.00 EUR"}, nil},
 	}
 }

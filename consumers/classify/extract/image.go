@@ -11,11 +11,8 @@ import (
 	_ "image/gif" // a decoder for image.Decode
 	"image/jpeg"
 	_ "image/png" // a decoder for image.Decode
-	"io"
 	"runtime/debug"
-	"strings"
 
-	"golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
 	"golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp" // a decoder for image.Decode
@@ -151,8 +148,9 @@ func decodeImageConfig(content []byte) (image.Config, string, error) {
 		}
 		return config, "tiff", err
 	}
-	if b, ok := readRLEBitmap(content); ok {
-		return image.Config{ColorModel: color.GrayModel, Width: b.width, Height: b.height}, "bmp", nil
+	if isBitmap(content) {
+		b, err := readBitmap(content)
+		return image.Config{ColorModel: color.GrayModel, Width: b.width, Height: b.height}, "bmp", err
 	}
 	return image.DecodeConfig(bytes.NewReader(content))
 }
@@ -163,7 +161,7 @@ func imageError(err error) error {
 	switch {
 	case Reason(err) != "":
 		return err
-	case errors.As(err, &unsupportedJPEG), errors.Is(err, bmp.ErrUnsupported):
+	case errors.As(err, &unsupportedJPEG):
 		return fmt.Errorf("%w: image in a variant that is not read", ErrUnsupported)
 	}
 	return errDamagedImage
@@ -197,7 +195,7 @@ func (f imageFile) decode(ctx context.Context) (page *image.Gray, whole bool, er
 // pixels decodes the image at its full size. whole is false if a part of it is missing.
 func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err error) {
 	if d := readTIFF(f.content); d.order != nil {
-		if !d.isJPEG() && !d.isReversed() {
+		if d.isStandard() {
 			decoded, err := tiff.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 			if err == nil {
 				return decoded, true, nil
@@ -206,33 +204,25 @@ func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err e
 		}
 		return d.decode(ctx, f.content)
 	}
-	if b, ok := readRLEBitmap(f.content); ok {
-		return b.decode(), true, nil
+	if isBitmap(f.content) {
+		b, err := readBitmap(f.content)
+		if err != nil {
+			return nil, false, err
+		}
+		page, whole := b.decode()
+		return page, whole, nil
 	}
 	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
-	if err == nil || f.format != "jpeg" {
-		return decoded, true, err
+	if err == nil {
+		return decoded, true, nil
 	}
-	// The end may be missing. What is missing is decoded from zeros, which the decoder reads as
-	// shapeless blocks, up to the marker of the end.
-	const end = "\xff\xd9"
-	missing := int64(f.Width) * int64(f.Height)
-	for _, n := range []int64{0, missing} {
-		padding := io.LimitReader(zeros{}, n)
-		r := io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end))
-		if cut, _, err := image.Decode(contextReader{ctx, r}); err == nil {
-			return cut, n == 0, nil
+	debug.FreeOSMemory() // of what was decoded
+	for _, r := range f.repaired() {
+		if cut, _, err := image.Decode(contextReader{ctx, r.file}); err == nil {
+			return cut, r.whole(), nil
 		}
 	}
 	return nil, false, err
-}
-
-// zeros is an endless reader of zeros.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 // webpFrame returns a simple WebP file (RFC 9649, sections 2.5 and 2.6) with only the first frame
@@ -242,11 +232,12 @@ func webpFrame(content []byte) []byte {
 		size := int(binary.LittleEndian.Uint32(content[at+4:]))
 		switch name := string(content[at : at+4]); name {
 		case "VP8 ", "VP8L":
-			chunk := content[at:min(at+8+size, len(content))]
-			length := uint32(4 + len(chunk) + len(chunk)%2)
+			chunk := content[at+8 : min(at+8+size, len(content))] // less than size if it is cut off
+			length := uint32(4 + 8 + len(chunk) + len(chunk)%2)
 			file := binary.LittleEndian.AppendUint32([]byte("RIFF"), length)
-			file = append(append(file, "WEBP"...), chunk...)
-			return append(file, make([]byte, len(chunk)%2)...)
+			file = append(append(file, "WEBP"...), name...)
+			file = binary.LittleEndian.AppendUint32(file, uint32(len(chunk)))
+			return append(append(file, chunk...), make([]byte, len(chunk)%2)...)
 		}
 		at += 8 + size + size%2
 	}

@@ -14,7 +14,7 @@ const tagOrientation = 274
 // Cameras write the pixels as their sensor stores them.
 func orientation(content []byte) int {
 	data := exif(content)
-	if tiffOrder(content) != nil {
+	if tiffFormatOf(content).order != nil {
 		data = content
 	}
 	if o := readTIFF(data).value(tagOrientation, 0); o >= 1 && o <= 8 {

@@ -92,6 +92,9 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	if bytes.HasPrefix(bytes.TrimSpace(head[:min(len(head), 100)]), []byte(`{\rtf`)) {
 		detected = mimetype.Lookup("text/rtf")
 	}
+	if tiffFormatOf(head).order != nil { // mimetype does not detect BigTIFF
+		detected = mimetype.Lookup("image/tiff")
+	}
 	if detected.Is("text/plain") && isXML(head) {
 		detected = mimetype.Lookup("text/xml")
 	}

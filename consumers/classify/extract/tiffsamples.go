@@ -10,31 +10,58 @@ import (
 	"math/bits"
 	"slices"
 
-	"golang.org/x/image/ccitt"
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/image/tiff/lzw"
 )
 
 // Values of the tags of TIFF 6.0.
 const (
-	compressionNone, compressionGroup3, compressionGroup4 = 1, 3, 4
-	compressionLZW, compressionDeflate                    = 5, 8
-	compressionOldDeflate, compressionPackBits            = 32946, 32773
+	compressionNone, compressionPackBits      = 1, 32773
+	compressionRLE, compressionRLEWord        = 2, 32771
+	compressionGroup3, compressionGroup4      = 3, 4
+	compressionLZW                            = 5
+	compressionOldJPEG, compressionJPEG       = 6, 7
+	compressionDeflate, compressionOldDeflate = 8, 32946
+	compressionZSTD, compressionWebP          = 50000, 50001 // of libtiff
 
 	photometricWhiteIsZero, photometricBlackIsZero = 0, 1
-	photometricPalette                             = 3
+	photometricRGB, photometricPalette             = 2, 3
 	photometricCMYK, photometricYCbCr              = 5, 6
 
 	planarSeparate = 2
+	// The colors are multiplied by the opacity if it is associated.
+	opacityAssociated, opacityUnassociated = 1, 2
 	// maxPixelBits is the largest number of bits of a pixel.
 	maxPixelBits = 64
 	// maxTIFFSide is the largest width and height in pixels. Products of two of them do not overflow.
 	maxTIFFSide = 1 << 20
 )
 
-// isJPEG reports whether the page is compressed by JPEG, which x/image/tiff does not read.
+// isStandard reports whether x/image/tiff may read the page. It does not read some compressions,
+// and it shows black as white in a page of a fax machine where black is zero, against TIFF 6.0,
+// section 10.
+func (d tiffDirectory) isStandard() bool {
+	switch d.value(tagCompression, 0) {
+	case compressionNone, compressionPackBits, compressionLZW, compressionDeflate,
+		compressionOldDeflate:
+		return d.offset == 4 && d.value(tagFillOrder, 0) != 2
+	}
+	return false
+}
+
+// isJPEG reports whether the page is compressed by JPEG.
 func (d tiffDirectory) isJPEG() bool {
 	compression := d.value(tagCompression, 0)
 	return compression == compressionJPEG || compression == compressionOldJPEG
+}
+
+// isFax reports whether the page is compressed in the way of fax machines.
+func (d tiffDirectory) isFax() bool {
+	switch d.value(tagCompression, 0) {
+	case compressionRLE, compressionRLEWord, compressionGroup3, compressionGroup4:
+		return true
+	}
+	return false
 }
 
 // size returns the width and height in pixels, or 0 for one that cannot be right.
@@ -49,12 +76,11 @@ func (d tiffDirectory) size() (width, height int) {
 // isReadable reports whether the compression of the page is one that is read.
 func (d tiffDirectory) isReadable() bool {
 	switch d.value(tagCompression, 0) {
-	case 0, compressionNone, compressionGroup3, compressionGroup4, compressionLZW,
-		compressionDeflate, compressionOldDeflate, compressionPackBits, compressionJPEG,
-		compressionOldJPEG:
+	case 0, compressionNone, compressionLZW, compressionDeflate, compressionOldDeflate,
+		compressionPackBits, compressionZSTD, compressionWebP:
 		return true
 	}
-	return false
+	return d.isJPEG() || d.isFax()
 }
 
 // plane returns the number of the plane that is decoded if each sample of the pixels has a plane of
@@ -72,19 +98,21 @@ func (d tiffDirectory) plane() int {
 	return 0
 }
 
-// tiffSamples describes the samples of a strip or tile of a page that is not compressed by JPEG.
+// tiffSamples describes the samples of a strip or tile of a page, unless that is an image.
 type tiffSamples struct {
 	tiffDirectory
 	bits, count int // bits of a sample, and samples of a pixel
 	photometric int
+	opacity     int // the number of the sample that is the opacity, or 0
 	raw         []byte
 }
 
 // decodeSamples decodes a strip or tile in a variant that x/image/tiff does not read, for example
-// with 4 bits, in CMYK or YCbCr, or damaged. It returns nil if nothing can be decoded.
+// with 4 bits, in CMYK or YCbCr, or damaged. It returns nil if nothing can be decoded. whole is
+// false if pixels are missing.
 func (d tiffDirectory) decodeSamples(
 	ctx context.Context, strip []byte, size image.Point,
-) image.Image {
+) (_ image.Image, whole bool) {
 	s := tiffSamples{
 		tiffDirectory: d, bits: max(1, d.value(tagBits, 0)), count: max(1, d.value(tagSamples, 0)),
 		photometric: d.value(tagPhotometric, 0),
@@ -98,39 +126,39 @@ func (d tiffDirectory) decodeSamples(
 			s.photometric = photometricWhiteIsZero
 		}
 	}
-	if !slices.Contains([]int{1, 2, 4, 8, 10, 12, 16}, s.bits) || s.bits*s.count > maxPixelBits {
-		return nil
+	maxBits := maxPixelBits
+	if d.isFax() {
+		maxBits = 1
 	}
+	if !slices.Contains([]int{1, 2, 4, 8, 10, 12, 16}, s.bits) || s.bits*s.count > maxBits {
+		return nil, false
+	}
+	s.opacity = s.opacitySample()
 	stride := (size.X*s.bits*s.count + 7) / 8
-	s.raw = d.decompress(contextReader{ctx, bytes.NewReader(strip)}, size, stride*size.Y)
+	s.raw = d.decompress(ctx, strip, size, stride*size.Y)
 	if len(s.raw) == 0 {
-		return nil
+		return nil, false
 	}
 	if d.value(tagPredictor, 0) == 2 {
 		s.undoPredictor(stride)
 	}
 	page := newWhite(size.X, size.Y)
+	whole = true
 	for y := range size.Y {
 		for x := range size.X {
-			if gray, ok := s.gray(x, y, stride, size.X); ok {
+			gray, ok := s.gray(x, y, stride, size.X)
+			if ok {
 				page.Pix[y*page.Stride+x] = gray
 			}
+			whole = whole && ok
 		}
 	}
-	return page
-}
-
-// isReversed reports whether the bits of each byte are in reverse order. The decoder of fax
-// compression reverses them itself.
-func (d tiffDirectory) isReversed() bool {
-	compression := d.value(tagCompression, 0)
-	return d.value(tagFillOrder, 0) == 2 && compression != compressionGroup3 &&
-		compression != compressionGroup4 && !d.isJPEG()
+	return page, whole
 }
 
 // inOrder returns a strip or tile with the bits of each byte in the usual order.
 func (d tiffDirectory) inOrder(strip []byte) []byte {
-	if !d.isReversed() {
+	if d.value(tagFillOrder, 0) != 2 || d.isJPEG() {
 		return strip
 	}
 	reversed := make([]byte, len(strip))
@@ -141,18 +169,19 @@ func (d tiffDirectory) inOrder(strip []byte) []byte {
 }
 
 // decompress returns up to limit bytes of a strip or tile, or what there is of them.
-func (d tiffDirectory) decompress(r io.Reader, size image.Point, limit int) []byte {
-	order := ccitt.MSB
-	if d.value(tagFillOrder, 0) == 2 {
-		order = ccitt.LSB
+func (d tiffDirectory) decompress(
+	ctx context.Context, strip []byte, size image.Point, limit int,
+) []byte {
+	if d.isFax() {
+		f := fax{
+			compression: d.value(tagCompression, 0), mixed: d.value(tagT4Options, 0)&1 != 0,
+			width: size.X, data: strip,
+		}
+		return f.decode(size.Y)
 	}
-	inverted := &ccitt.Options{Invert: d.value(tagPhotometric, 0) == photometricWhiteIsZero}
+	var r io.Reader = contextReader{ctx, bytes.NewReader(strip)}
 	switch d.value(tagCompression, 0) {
 	case compressionNone, 0:
-	case compressionGroup3:
-		r = ccitt.NewReader(r, order, ccitt.Group3, size.X, size.Y, inverted)
-	case compressionGroup4:
-		r = ccitt.NewReader(r, order, ccitt.Group4, size.X, size.Y, inverted)
 	case compressionLZW:
 		r = lzw.NewReader(r, lzw.MSB, 8)
 	case compressionDeflate, compressionOldDeflate:
@@ -161,9 +190,17 @@ func (d tiffDirectory) decompress(r io.Reader, size image.Point, limit int) []by
 			return nil
 		}
 		r = inflated
+	case compressionZSTD:
+		// Decoders should support windows of at least 8 MiB (RFC 8878, 3.1.1.1.2).
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(8<<20))
+		if err != nil {
+			return nil
+		}
+		defer z.Close()
+		r = z
 	case compressionPackBits:
-		packed, _ := io.ReadAll(r) // what can be read is decoded
-		return unpackBits(packed, limit)
+		return unpackBits(strip, limit)
 	default:
 		return nil
 	}
@@ -212,7 +249,7 @@ func (s *tiffSamples) gray(x, y, stride, width int) (gray byte, ok bool) {
 	if s.photometric == photometricYCbCr && s.count >= 3 && s.bits == 8 {
 		return s.luma(x, y, width)
 	}
-	var samples [4]byte
+	var samples [5]byte
 	for i := range min(s.count, len(samples)) {
 		if samples[i], ok = s.sample(y*stride*8 + (x*s.count+i)*s.bits); !ok {
 			return 0, false
@@ -220,15 +257,51 @@ func (s *tiffSamples) gray(x, y, stride, width int) (gray byte, ok bool) {
 	}
 	switch {
 	case s.photometric == photometricWhiteIsZero:
-		return 0xff - samples[0], true
+		gray = 0xff - samples[0]
 	case s.photometric == photometricPalette:
-		return s.color(samples[0]), true
+		gray = s.color(samples[0])
 	case s.photometric == photometricRGB && s.count >= 3:
-		return toLuma(color.RGBA{samples[0], samples[1], samples[2], 0xff}), true
+		gray = toLuma(color.RGBA{samples[0], samples[1], samples[2], 0xff})
 	case s.photometric == photometricCMYK && s.count >= 4:
-		return toLuma(color.CMYK{C: samples[0], M: samples[1], Y: samples[2], K: samples[3]}), true
+		gray = toLuma(color.CMYK{C: samples[0], M: samples[1], Y: samples[2], K: samples[3]})
+	default:
+		gray = samples[0]
 	}
-	return samples[0], true
+	if s.opacity > 0 {
+		gray = s.overWhite(gray, samples[s.opacity])
+	}
+	return gray, true
+}
+
+// colors returns the number of samples of a pixel that are colors.
+func (s *tiffSamples) colors() int {
+	switch s.photometric {
+	case photometricRGB:
+		return 3
+	case photometricCMYK:
+		return 4
+	}
+	return 1
+}
+
+// opacitySample returns the number of the sample of a pixel that is its opacity, or 0.
+func (s *tiffSamples) opacitySample() int {
+	switch s.value(tagExtraSamples, 0) {
+	case opacityAssociated, opacityUnassociated:
+		if n := s.colors(); n < s.count {
+			return n
+		}
+	}
+	return 0
+}
+
+// overWhite returns the gray of a pixel on white paper.
+func (s *tiffSamples) overWhite(gray, opacity byte) byte {
+	shown := int(gray)
+	if s.value(tagExtraSamples, 0) == opacityUnassociated {
+		shown = shown * int(opacity) / 0xff
+	}
+	return byte(min(0xff, shown+0xff-int(opacity)))
 }
 
 // sample returns the sample at an offset in bits, scaled to a byte unless it is the index of a

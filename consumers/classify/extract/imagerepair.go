@@ -1,0 +1,215 @@
+package extract
+
+import (
+	"bytes"
+	"compress/lzw"
+	"compress/zlib"
+	"encoding/binary"
+	"hash/crc32"
+	"image/color"
+	"io"
+	"slices"
+	"strings"
+)
+
+// repairedImage is an image file without an end, to which an end was added.
+type repairedImage struct {
+	file  io.Reader
+	whole func() bool // reports, after file was decoded, that no pixels were missing
+}
+
+// repaired returns the files that a decoder may read although it does not read f. Decoders return
+// no pixels of an image that is cut off. The pixels that are missing in a PNG or GIF are white. In
+// a JPEG and a WebP they are decoded from zeros, which results in shapeless blocks.
+func (f imageFile) repaired() []repairedImage {
+	never := func() bool { return false }
+	content, missing := bytes.NewReader(f.content), int64(f.Width)*int64(f.Height)
+	switch f.format {
+	case "jpeg":
+		const end = "\xff\xd9"
+		padding := io.LimitReader(zeros{}, missing)
+		return []repairedImage{
+			{io.MultiReader(content, strings.NewReader(end)), func() bool { return true }},
+			{io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end)), never},
+		}
+	case "webp":
+		return []repairedImage{{io.MultiReader(content, io.LimitReader(zeros{}, 4*missing)), never}}
+	case "gif":
+		if file, pixels := repairGIF(f.content, f.ColorModel); file != nil {
+			return []repairedImage{{file, func() bool { return !pixels.padded }}}
+		}
+	case "png":
+		if p := repairPNG(f.content, f.Height); p != nil {
+			return []repairedImage{{p, func() bool { return !p.rows.padded }}}
+		}
+	}
+	return nil
+}
+
+// zeros is an endless reader of zeros.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// pngRows reads a PNG whose pixels are compressed anew, because the compressed data ends early.
+type pngRows struct {
+	rows       *paddedRows // uncompressed
+	compressor *zlib.Writer
+	compressed bytes.Buffer
+	out        bytes.Buffer
+	ended      bool
+}
+
+// repairPNG returns a PNG with the rows that there are in content, and white ones to the height.
+// In a PNG with a palette they have its first color. It returns nil if there is no row, and for an
+// interlaced PNG, whose rows each have a part of the pixels of the whole image.
+func repairPNG(content []byte, height int) *pngRows {
+	const signature, header, palette = 8, 33, 3
+	var data []io.Reader
+	start := 0
+	for at := signature; at+8 <= len(content); {
+		chunk := span(content, at+8, int(binary.BigEndian.Uint32(content[at:])))
+		if string(content[at+4:at+8]) == "IDAT" {
+			if start == 0 {
+				start = at
+			}
+			data = append(data, bytes.NewReader(chunk))
+		}
+		at += 12 + len(chunk)
+	}
+	if start < header || content[28] != 0 {
+		return nil
+	}
+	rows, err := zlib.NewReader(io.MultiReader(data...))
+	if err != nil {
+		return nil
+	}
+	depth, kind := int(content[24]), content[25]
+	samples := map[byte]int{2: 3, 4: 2, 6: 4}[kind]
+	width := int(binary.BigEndian.Uint32(content[16:]))
+	stride := (width*depth*max(1, samples) + 7) / 8
+	first := make([]byte, 1+stride)
+	if _, err := io.ReadFull(rows, first); err != nil {
+		return nil
+	}
+	white := bytes.Repeat([]byte{0xff}, 1+stride)
+	if kind == palette {
+		clear(white)
+	}
+	white[0] = 0 // the row is not filtered
+	p := &pngRows{rows: &paddedRows{
+		rows: io.MultiReader(bytes.NewReader(first), rows), white: white, left: height * len(white),
+	}}
+	p.compressor, _ = zlib.NewWriterLevel(&p.compressed, zlib.NoCompression)
+	p.out.Write(content[:start])
+	return p
+}
+
+func (p *pngRows) Read(b []byte) (int, error) {
+	for p.out.Len() == 0 && !p.ended {
+		if _, err := io.CopyN(p.compressor, p.rows, 1<<15); err != nil {
+			p.ended = true
+			_ = p.compressor.Close() // a buffer does not fail
+		}
+		p.chunk("IDAT", p.compressed.Bytes())
+		p.compressed.Reset()
+		if p.ended {
+			p.chunk("IEND", nil)
+		}
+	}
+	return p.out.Read(b)
+}
+
+// chunk writes a chunk (PNG, third edition, 5.3).
+func (p *pngRows) chunk(name string, data []byte) {
+	named := append([]byte(name), data...)
+	p.out.Write(binary.BigEndian.AppendUint32(nil, uint32(len(data))))
+	p.out.Write(named)
+	p.out.Write(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(named)))
+}
+
+// repairGIF returns a GIF with the pixels that there are in the first image of content, and white
+// ones after them. It returns nil if there is no image.
+func repairGIF(content []byte, model color.Model) (file io.Reader, pixels *paddedRows) {
+	const header, descriptor = 13, 10
+	// colors returns the size of a table of colors.
+	colors := func(flags byte) int {
+		if flags&0x80 == 0 {
+			return 0
+		}
+		return 3 << (1 + flags&7)
+	}
+	at := header + colors(content[10])
+	for at+2 < len(content) && content[at] == 0x21 { // an extension
+		_, at = gifBlocks(content, at+2)
+	}
+	image := span(content, at, descriptor)
+	if len(image) < descriptor || image[0] != 0x2c {
+		return nil, nil
+	}
+	at += descriptor + colors(image[9])
+	size := int(binary.LittleEndian.Uint16(image[5:])) * int(binary.LittleEndian.Uint16(image[7:]))
+	if at >= len(content) || content[at] < 2 || content[at] > 8 {
+		return nil, nil
+	}
+	depth := int(content[at])
+	white := 0
+	if palette, ok := model.(color.Palette); ok {
+		white = min(palette.Index(color.White), 1<<depth-1)
+	}
+	data, _ := gifBlocks(content, at+1)
+	pixels = &paddedRows{
+		rows:  lzw.NewReader(bytes.NewReader(data), lzw.LSB, depth),
+		white: bytes.Repeat([]byte{byte(white)}, 1<<10), left: size,
+	}
+	var compressed, out bytes.Buffer
+	compressor := lzw.NewWriter(&compressed, lzw.LSB, depth)
+	_, _ = io.Copy(compressor, pixels) // a buffer does not fail
+	_ = compressor.Close()
+	for block := range slices.Chunk(compressed.Bytes(), 255) {
+		out.WriteByte(byte(len(block)))
+		out.Write(block)
+	}
+	out.WriteString("\x00;") // the end of the pixels and of the file
+	return io.MultiReader(bytes.NewReader(content[:at+1]), &out), pixels
+}
+
+// gifBlocks returns the data of the blocks at a place (GIF 89a, section 15), and the place after
+// them.
+func gifBlocks(content []byte, at int) (data []byte, after int) {
+	for at < len(content) && content[at] > 0 {
+		data = append(data, span(content, at+1, int(content[at]))...)
+		at += 1 + int(content[at])
+	}
+	return data, at + 1
+}
+
+// paddedRows reads rows, and white ones after the last one.
+type paddedRows struct {
+	rows  io.Reader
+	white []byte
+	left  int // bytes
+
+	ended, padded bool
+}
+
+func (p *paddedRows) Read(b []byte) (n int, err error) {
+	b = b[:min(len(b), p.left)]
+	if len(b) == 0 {
+		return 0, io.EOF
+	}
+	if !p.ended {
+		n, err = p.rows.Read(b)
+		p.ended = err != nil
+	}
+	if n == 0 && p.ended {
+		at := (len(p.white) - p.left%len(p.white)) % len(p.white)
+		n = copy(b, p.white[at:])
+		p.padded = true
+	}
+	p.left -= n
+	return n, nil
+}

@@ -102,8 +102,9 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 		return err
 	}
 	var fitted [2]fittedWeights // with word vectors, and without
-	for i, plain := range []bool{false, true} {
-		if fitted[i], err = fitWeights(rankAll(classifier, tuning, samples, plain)); err != nil {
+	for i, features := range [][]int{confident, plainConfident} {
+		rankings := rankAll(classifier, tuning, samples, i == 1)
+		if fitted[i], err = fitWeights(rankings, features); err != nil {
 			return err
 		}
 	}

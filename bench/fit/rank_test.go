@@ -115,7 +115,7 @@ func TestFitWeightsPrefersPredictiveFeature(t *testing.T) {
 		}
 		rankings = append(rankings, r)
 	}
-	f, err := fitWeights(rankings)
+	f, err := fitWeights(rankings, confident)
 	if err != nil {
 		t.Fatal(err)
 	}

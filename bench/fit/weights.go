@@ -21,15 +21,19 @@ var confident = []int{
 	builtin.Lexical, builtin.Semantic, builtin.Opening, builtin.TrainingMargin,
 }
 
+// plainConfident are those for texts without word vectors, whose leads are smaller. There the
+// confidences were too low with examples without the training weight.
+var plainConfident = []int{builtin.Lexical, builtin.TrainingMargin, builtin.Training}
+
 // fitWeights first fits the weights of a topic's total, on the documents that have one right topic.
 // Then it calculates the totals and fits the weights of the confidence, on all documents.
-func fitWeights(rankings []ranking) (w fittedWeights, err error) {
+func fitWeights(rankings []ranking, confident []int) (w fittedWeights, err error) {
 	var choices []question
 	for _, r := range rankings {
 		q := question{weight: r.weight}
 		n := 0
 		for i := range r.features {
-			q.alternatives = append(q.alternatives, r.features[i][:])
+			q.alternatives = append(q.alternatives, r.features[i][:builtin.Training])
 			if r.right[i] {
 				q.right = i
 				n++
@@ -39,7 +43,7 @@ func fitWeights(rankings []ranking) (w fittedWeights, err error) {
 			choices = append(choices, q)
 		}
 	}
-	if w.total, err = fit(choices, builtin.NumFeatures); err != nil {
+	if w.total, err = fit(choices, builtin.Training); err != nil {
 		return w, err
 	}
 	var decisions []question

@@ -21,8 +21,8 @@ const (
 // apply is 0.
 type Features [NumFeatures]float64
 
-// Indexes of Features. The training weight of a topic grows with the number of its examples, from 0
-// for none towards 1.
+// Indexes of Features. Those before Training rank the topics. The training weight of a topic grows
+// with the number of its examples, from 0 for none towards 1.
 const (
 	// Lexical is log(1 + score). The score is that of BM25 with the topic as the query, multiplied
 	// by the scale of the topic's profile.
@@ -49,6 +49,8 @@ const (
 	TrainingMargin
 	LexicalTrainingMargin
 	NeighborTrainingMargin
+	// Training is the topic's training weight.
+	Training
 	// NumFeatures is the number of features.
 	NumFeatures
 )

@@ -213,6 +213,7 @@ func (m *exampleModel) compare(ctx context.Context, d *document, all []Features)
 			continue
 		}
 		f := &all[i]
+		f[Training] = t.training
 		if !d.plain && t.direction != nil {
 			f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
 		}

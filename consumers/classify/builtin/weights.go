@@ -8,6 +8,7 @@ var vectorWeights = weightSet{
 	},
 	confidence: Features{
 		1.673, 4.757, -2.468, 0, 0, 0, 0, 3.068, 0, 0,
+		0,
 	},
 	constant: -2.131, lead: 0.624, behind: 0.438,
 }
@@ -17,7 +18,8 @@ var plainWeights = weightSet{
 		3.065, 0, 0, -3.686, 0, 32.459, 48.875, 6.641, -5.735, 2.822,
 	},
 	confidence: Features{
-		1.562, 0, 0, 0, 0, 0, 0, 3.685, 0, 0,
+		1.588, 0, 0, 0, 0, 0, 0, 2.797, 0, 0,
+		0.837,
 	},
-	constant: -2.227, lead: 0.545, behind: 0.421,
+	constant: -2.336, lead: 0.515, behind: 0.422,
 }

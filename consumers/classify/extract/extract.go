@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"runtime"
-	"strings"
 )
 
 // Errors that the document itself causes. Every such error of Text wraps one of these, and
@@ -40,9 +38,6 @@ const (
 	// control characters or invalid. With more, the document is treated as binary data.
 	maxUnprintable = 10
 )
-
-// terminalCode matches what determines the colors of a terminal, as in logs (ECMA-48, 5.4).
-var terminalCode = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 // ErrNeedsOCR is returned by TextWithoutOCR if the text of the document can only be read with OCR.
 // The document itself is intact.
@@ -299,13 +294,7 @@ func (r *reading) readText(
 	case formatXML:
 		k, err = r.readXML(ctx, k, decoded)
 	default:
-		switch {
-		case strings.HasSuffix(k.name, "json"):
-			decoded = unescapeJSON(decoded)
-		case isCard(k):
-			decoded = cardText(decoded)
-		}
-		text.write(terminalCode.ReplaceAllString(decoded, ""))
+		text.write(plainText(k, decoded))
 	}
 	if err := keepText(err, text); err != nil {
 		return k, err

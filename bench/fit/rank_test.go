@@ -135,3 +135,26 @@ func TestFitWeightsPrefersPredictiveFeature(t *testing.T) {
 		t.Errorf("got logit %.2f for a topic with noise only, want at most 0", got)
 	}
 }
+
+// In these rankings a feature predicts the right topic that is meant for ranking only.
+func TestFitWeightsLeavesFeaturesOutOfTheConfidence(t *testing.T) {
+	var rankings []ranking
+	for i := range 200 {
+		r := ranking{features: make([]builtin.Features, 3), right: make([]bool, 3), weight: 1}
+		for j := range r.features {
+			r.right[j] = j == i%3
+			if r.right[j] != (i%11 == 0) {
+				r.features[j][builtin.StemMargin] = 1
+			}
+		}
+		rankings = append(rankings, r)
+	}
+	f, err := fitWeights(rankings, confident)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.total[builtin.StemMargin] < 1 || f.confidence[builtin.StemMargin] != 0 {
+		t.Errorf("got weights %.2f in the total and %.2f in the confidence, want at least 1 and 0",
+			f.total[builtin.StemMargin], f.confidence[builtin.StemMargin])
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"intray/infra/connlimit"
+	"intray/infra/drain"
 	"intray/infra/telemetry"
 	"intray/infra/telemetry/buildinfo"
 )
@@ -76,7 +76,7 @@ func listen(ctx context.Context, name, address string, log *slog.Logger) (net.Li
 		return nil, fmt.Errorf("open the %s listener: %w", name, err)
 	}
 	log.Info("listening", "listener", name, "address", listener.Addr().String())
-	return listener, nil
+	return drain.Listen(listener.(*net.TCPListener)), nil
 }
 
 // connectionSettings are the limits on the connections of a public listener.
@@ -94,17 +94,5 @@ func (s connectionSettings) limits(proxies []netip.Prefix) connlimit.Limits {
 // serve runs server on listener until ctx is canceled, and then waits up to shutdownTimeout for
 // the requests in flight.
 func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	select {
-	case err := <-done:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return errors.Join(fmt.Errorf("requests aborted at shutdown: %w", err), server.Close())
-	}
-	return nil
+	return drain.Serve(ctx, server, listener, shutdownTimeout)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"intray/infra/connlimit"
+	"intray/infra/drain"
 )
 
 // Server returns an HTTP server for the gateway. It accepts headers of up to 16 KiB that arrive
@@ -29,33 +30,23 @@ func Server(config Config) *http.Server {
 	}
 }
 
-// Serve runs the gateway on listener until ctx is canceled. Then it accepts no new connections,
-// waits up to ShutdownTimeout for transfers in flight, and closes the remaining connections. It
-// returns nil after such a shutdown. It always closes listener.
+// Serve runs the gateway on listener until ctx is canceled, and then shuts it down as drain.Serve
+// does, with ShutdownTimeout. It returns nil after that, also if transfers were not finished.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	config = config.withDefaults()
 	limited := connlimit.Listen(listener, config.Connections, config.Log)
 	server := Server(config)
 	server.ConnState = limited.ConnState
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(limited) }()
-	select {
-	case err := <-done:
-		return fmt.Errorf("serve gateway: %w", err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
-	defer cancel()
-	err := server.Shutdown(grace)
+	transport := server.Handler.(*handler).transport
+	defer transport.CloseIdleConnections()
+	err := drain.Serve(ctx, server, limited, config.ShutdownTimeout)
 	if errors.Is(err, context.DeadlineExceeded) {
 		config.Log.Warn("closed connections with unfinished transfers at shutdown",
 			"timeout", config.ShutdownTimeout)
-		err = server.Close()
+		return nil
 	}
-	<-done
-	server.Handler.(*handler).transport.CloseIdleConnections()
 	if err != nil {
-		return fmt.Errorf("shut down gateway: %w", err)
+		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
 }

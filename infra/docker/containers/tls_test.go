@@ -255,7 +255,8 @@ func upgradeReplicas(t *testing.T, l *load) {
 	t.Logf("the upgrade took %s", seconds(began))
 	l.more(t, 20)
 	if n, last := l.failures(); n > failed {
-		t.Errorf("got %d failed requests, want none; the last: %v", n-failed, last)
+		t.Errorf("got %d failed requests, want none; the last: %v\n%s", n-failed, last,
+			run(t, "docker logs %s 2>&1 | grep '\"level\":\"error\"' | tail -n 5", before["front-1"].ID))
 	}
 	own := []string{"api", "consumers", "gateway", "migrate", "provision"}
 	for name, now := range inspect(t) {

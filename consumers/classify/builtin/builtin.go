@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"intray/consumers/classify/builtin/glossary"
 	"intray/consumers/classify/builtin/vectors"
 	"intray/infra/ai"
 )
@@ -14,7 +15,7 @@ import (
 // may be classified into other topics must also change Model.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-7"
+	Model    = "bm25-sg100d-8"
 )
 
 // Classifier classifies documents into topics. It is safe for concurrent use.
@@ -24,13 +25,25 @@ type Classifier struct {
 }
 
 // New opens the tables that are embedded in the binary, which takes milliseconds. It fails only if
-// the table of word vectors is damaged.
+// one of them is damaged.
 func New() (*Classifier, error) {
 	table, err := vectors.Open()
 	if err != nil {
 		return nil, fmt.Errorf("open builtin classifier: %w", err)
 	}
-	l := newLexicon(table)
+	translations, err := glossary.Open()
+	if err != nil {
+		return nil, fmt.Errorf("open builtin classifier: %w", err)
+	}
+	if translations.Vectors() != table.Len() {
+		return nil, fmt.Errorf("open builtin classifier: the glossary is for %d word vectors, not %d",
+			translations.Vectors(), table.Len())
+	}
+	if table.Dims() > maxDims {
+		return nil, fmt.Errorf("open builtin classifier: word vectors have %d dimensions, more than %d",
+			table.Dims(), maxDims)
+	}
+	l := newLexicon(table, translations)
 	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
@@ -119,18 +132,18 @@ func (c *Classifier) rank(
 	}), nil
 }
 
-// Features returns the features of each topic of the request, in the order of the topics. If plain
-// is set, an English text is read like one of a language without word vectors. bench/fit fits the
-// weights to the features.
-func (c *Classifier) Features(req ai.Request, plain bool) []Features {
-	document := c.lexicon.readAs(req.Filename, req.Text, plain)
+// Features returns the features of each topic of the request, in the order of the topics. If
+// uniform is set, the words of an English text have the same idf, like those of other languages.
+// bench/fit fits the weights to the features.
+func (c *Classifier) Features(req ai.Request, uniform bool) []Features {
+	document := c.lexicon.readAs(req.Filename, req.Text, uniform)
 	features, _ := c.features(context.Background(), document, req.Topics)
 	return features
 }
 
 // Example returns the example of the request's document, which is read as in Features.
-func (c *Classifier) Example(req ai.Request, plain bool) []byte {
-	return c.lexicon.readAs(req.Filename, req.Text, plain).example()
+func (c *Classifier) Example(req ai.Request, uniform bool) []byte {
+	return c.lexicon.readAs(req.Filename, req.Text, uniform).example()
 }
 
 // Direction returns the direction of the request's text, a vector of length 1. bench/fit computes

@@ -33,8 +33,8 @@ func classify(t testing.TB, req ai.Request) []ai.Choice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.Provider != "builtin" || answer.Model != "bm25-sg100d-7" {
-		t.Errorf("got provider %q, model %q, want builtin, bm25-sg100d-7",
+	if answer.Provider != "builtin" || answer.Model != "bm25-sg100d-8" {
+		t.Errorf("got provider %q, model %q, want builtin, bm25-sg100d-8",
 			answer.Provider, answer.Model)
 	}
 	if len(answer.Suggested) > 0 {

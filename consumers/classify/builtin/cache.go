@@ -74,8 +74,8 @@ func (c *profileCache) add(key digest, p *profile) {
 // topic except the ID and the examples.
 func contentDigest(t ai.Topic, r reading) (d digest) {
 	h := sha256.New()
-	if r.plain {
-		writeField(h, "plain")
+	if r.uniform {
+		writeField(h, "uniform")
 	}
 	h.Write([]byte{byte(r.language)})
 	writeField(h, t.Name)

@@ -9,8 +9,8 @@ const (
 	maxChoices = 3
 )
 
-// weightSet are fitted weights. bench/fit fits two: one for texts whose words have vectors, and one
-// for the others.
+// weightSet are fitted weights. bench/fit fits two: one for texts in English, and one for those
+// whose words have the same idf.
 type weightSet struct {
 	// total are the coefficients of a conditional logit, which ranks the topics.
 	total Features
@@ -23,10 +23,10 @@ type weightSet struct {
 
 // weights returns the weights for the document.
 func (d *document) weights() *weightSet {
-	if d.plain {
-		return &plainWeights
+	if d.reading.uniform || d.plain {
+		return &uniformWeights
 	}
-	return &vectorWeights
+	return &englishWeights
 }
 
 // probability returns the probability, in percent, that a topic with these features is right, by a

@@ -7,7 +7,8 @@
 //     64 KiB and at most 4,000 words that are not stop words of these languages. Each word is
 //     reduced to its stem. In place of an inverse document frequency, which needs a corpus, its
 //     weight comes from its rank in a table of word frequencies, by Zipf's law. The table is for
-//     English; in other languages all words have the same weight, and no vectors.
+//     English; in other languages all words have the same weight, and the vectors of their English
+//     translations (package glossary).
 //  2. The name, keywords and description of each topic become a list of words and phrases, the
 //     topic's profile for the language of the document. If the name is that of a type of documents,
 //     such as "Invoices" or "Rechnungen", the words by which the type is recognized in this
@@ -27,15 +28,16 @@
 //  6. A topic is chosen if its confidence is at least [MinConfidence]. A document is classified
 //     into at most three topics, and into none if no topic reaches that confidence.
 //
-// Names of topics are enough; keywords improve the results. A topic in another language than
-// English is chosen only if its words, or those of its type of documents, occur in the text.
+// Names of topics are enough; keywords improve the results. A topic may have another language than
+// the document if its words are English, or if it is a type of documents.
 //
 // # Sources
 //
 // BM25: Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009. Word vectors: GloVe,
 // Pennington, Socher and Manning, 2014, with the mean removed as in Mu and Viswanath,
-// "All-but-the-Top", 2018. Stems: the Snowball stemmers. Discriminant with a diagonal
-// covariance: Dudoit, Fridlyand and Speed, 2002. Ranking: a conditional logit (McFadden, 1974). The
-// weights (weights.go) and the background direction (background.go) are fitted to labeled documents
-// by bench/fit.
+// "All-but-the-Top", 2018. Translations: Wiktionary, in the Extended Open Multilingual Wordnet
+// (Bond and Foster, 2013). Stems: the Snowball stemmers. Discriminant with a diagonal covariance:
+// Dudoit, Fridlyand and Speed, 2002. Ranking: a conditional logit (McFadden, 1974). The weights
+// (weights.go) and the background direction (background.go) are fitted to labeled documents by
+// bench/fit.
 package builtin

@@ -46,6 +46,9 @@ type document struct {
 	// to length 1. It is zero if none of its words has a vector. opening is the same for the first
 	// headWords words.
 	vector, opening []float32
+	// openingShare is the share of the first headWords words that have a vector, in languages whose
+	// words were translated, and otherwise 1. The direction of few words is uncertain.
+	openingShare float64
 	// distinctive are the words with the largest weights. Their weights add up to 1 together with
 	// those of the distinctive words that have no vector and are left out.
 	distinctive []distinctiveWord
@@ -83,12 +86,12 @@ func (l *lexicon) read(filename, text string) *document {
 	return l.readAs(filename, text, false)
 }
 
-// readAs is read. If plain is set, the table of words is not used even for an English text.
-func (l *lexicon) readAs(filename, text string, plain bool) *document {
+// readAs is read. If uniform is set, the words of an English text have the same idf, too.
+func (l *lexicon) readAs(filename, text string, uniform bool) *document {
 	text = cut(text, maxText)
 	found := splitWords(text)
 	main, languages := found.counter.languages()
-	r := newDocumentReader(l, reading{language: main, plain: plain || main != english})
+	r := newDocumentReader(l, reading{language: main, uniform: uniform || main != english})
 	formulas := strings.Builder{}
 	formulas.WriteByte(' ')
 	for word, kind := range found.all {
@@ -129,6 +132,7 @@ func (l *lexicon) readAs(filename, text string, plain bool) *document {
 type documentReader struct {
 	lexicon  *lexicon
 	document *document
+	opening  int // the number of words of the opening that have a vector
 	forms    map[string]*form
 	order    []*form // floats are added in this order, because the order of a map varies
 }
@@ -166,6 +170,9 @@ func (r *documentReader) add(token []byte, weight float64) {
 	}
 	f.count += weight
 	if len(d.sequence) < headWords {
+		if f.known() {
+			r.opening++
+		}
 		r.lexicon.addTo(d.opening, f.word, 1)
 	}
 	f.occurrences.count += weight
@@ -184,6 +191,10 @@ func (r *documentReader) finish() *document {
 	}
 	normalize(d.vector)
 	normalize(d.opening)
+	d.openingShare = 1
+	if d.reading.uniform {
+		d.openingShare = float64(r.opening) / headWords
+	}
 	d.distinctive = r.lexicon.distinctive(r.order)
 	d.plain = dot(d.vector, d.vector) == 0
 	return d
@@ -202,12 +213,12 @@ func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	}
 	var words []distinctiveWord
 	for _, f := range forms {
-		if f.word.vector >= 0 {
+		if f.word.known() {
 			w := distinctiveWord{
 				text: f.text, weight: quotient(weight(f), total),
 				vector: make([]float32, l.table.Dims()),
 			}
-			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
+			l.addTo(w.vector, word{idf: 1, meaning: f.word.meaning}, 1)
 			words = append(words, w)
 		}
 	}

@@ -4,17 +4,16 @@ import (
 	"strings"
 	"testing"
 
-	"intray/consumers/classify/builtin/vectors"
 	"intray/infra/ai"
 )
 
 func testLexicon(t *testing.T) *lexicon {
 	t.Helper()
-	table, err := vectors.Open()
+	c, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newLexicon(table)
+	return c.lexicon
 }
 
 func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -74,6 +75,23 @@ var stemmers = [numLanguages]func(string) string{
 	turkish:    snowball(stemturkish.Stem),
 	romanian:   snowball(stemromanian.Stem),
 	hungarian:  snowball(stemhungarian.Stem),
+}
+
+// codes are the codes of the languages by ISO 639-1.
+var codes = [numLanguages]string{
+	english: "en", german: "de", french: "fr", spanish: "es", italian: "it", dutch: "nl",
+	portuguese: "pt", polish: "pl", russian: "ru", swedish: "sv", danish: "da", norwegian: "nb",
+	finnish: "fi", czech: "cs", turkish: "tr", romanian: "ro", hungarian: "hu",
+}
+
+// Stem returns the stem of a word in lower case of the language with this code by ISO 639-1. ok is
+// false if the language is unknown or the word is one of its stop words.
+func Stem(code, word string) (stem string, ok bool) {
+	l := slices.Index(codes[:], code)
+	if l < 0 || wordKinds[word].stop&setOf(language(l)) != 0 {
+		return "", false
+	}
+	return stemmers[l](word), true
 }
 
 func snowball(stem func(*snowballstem.Env) bool) func(string) string {

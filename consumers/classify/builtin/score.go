@@ -102,7 +102,7 @@ func (d *document) features(p *profile, background []float32) (f Features) {
 	}
 	baseline := dot(background, p.vector)
 	f[Semantic] = dot(d.vector, p.vector) - baseline
-	f[Opening] = dot(d.opening, p.vector) - baseline
+	f[Opening] = d.openingShare * (dot(d.opening, p.vector) - baseline)
 	return f
 }
 

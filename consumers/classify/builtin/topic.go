@@ -134,13 +134,13 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 		}
 		if stop&setOf(b.reading.language) == 0 {
 			forms = append(forms, string(token))
-			found = append(found, b.lexicon.word(string(token), b.reading))
+			found = append(found, b.word(string(token)))
 			foreign = append(foreign, stop != 0 && b.lexicon.isForeignStop(string(token), stop))
 		}
 		return true
 	})
 	if phrase && count == 1 && len(found) == 0 {
-		b.addWord(label, word{stem: label, idf: labelIDF, vector: -1}, weight, 0)
+		b.addWord(label, word{stem: label, idf: labelIDF}, weight, 0)
 		return
 	}
 	// In the topic's vector, the words of a phrase together count about as much as one word.
@@ -163,6 +163,18 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 			b.addWord(forms[i], w, weight, direction)
 		}
 	}
+}
+
+// word returns a word of the topic. If the glossary of the language does not have it, it means what
+// it means in English, so that topics in English fit documents in other languages.
+func (b *profileBuilder) word(text string) word {
+	w := b.lexicon.word(text, b.reading)
+	if b.reading.language != english && !w.known() {
+		if e := b.lexicon.word(text, reading{}); !b.lexicon.isForeign(e) {
+			w.meaning = e.meaning
+		}
+	}
+	return w
 }
 
 // addTypeTerm adds a term of the topic's type of documents. The words of a phrase are not added by
@@ -222,7 +234,7 @@ func (b *profileBuilder) addWord(text string, w word, weight, direction float64)
 		b.forms[text] = f
 		b.formOrder = append(b.formOrder, f)
 	}
-	if !b.lexicon.isForeign(w) {
+	if b.reading.language != english || !b.lexicon.isForeign(w) {
 		f.weight = max(f.weight, direction)
 	}
 }

@@ -2,7 +2,7 @@
 
 package builtin
 
-var vectorWeights = weightSet{
+var englishWeights = weightSet{
 	total: Features{
 		3.036, 2.774, 7.328, -3.495, 11.948, 20.341, 47.023, 6.345, -7.281, 175.055,
 	},
@@ -13,13 +13,13 @@ var vectorWeights = weightSet{
 	constant: -2.131, lead: 0.624, behind: 0.438,
 }
 
-var plainWeights = weightSet{
+var uniformWeights = weightSet{
 	total: Features{
-		3.065, 0, 0, -3.686, 0, 32.459, 48.875, 6.641, -5.735, 2.822,
+		2.462, 2.238, 9.296, -3.34, 8.54, 18.927, 44.747, 7.818, -5.802, 17.605,
 	},
 	confidence: Features{
-		1.588, 0, 0, 0, 0, 0, 0, 2.797, 0, 0,
-		0.837,
+		1.441, 5.187, -2.4, 0, 0, 0, 0, 2.483, 0, 0,
+		1.304,
 	},
-	constant: -2.336, lead: 0.515, behind: 0.422,
+	constant: -2.614, lead: 0.576, behind: 0.412,
 }

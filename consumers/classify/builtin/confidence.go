@@ -10,7 +10,7 @@ const (
 )
 
 // weightSet are fitted weights. bench/fit fits two: one for texts in English, and one for those
-// whose words have the same idf.
+// whose words have the same idf. The latter is also for texts of which no word has a vector.
 type weightSet struct {
 	// total are the coefficients of a conditional logit, which ranks the topics.
 	total Features

@@ -46,8 +46,8 @@ type document struct {
 	// to length 1. It is zero if none of its words has a vector. opening is the same for the first
 	// headWords words.
 	vector, opening []float32
-	// openingShare is the share of the first headWords words that have a vector, in languages whose
-	// words were translated, and otherwise 1. The direction of few words is uncertain.
+	// openingShare is 1 in English, and otherwise the number of words of the opening that have a
+	// vector, divided by headWords. The direction of few words is uncertain.
 	openingShare float64
 	// distinctive are the words with the largest weights. Their weights add up to 1 together with
 	// those of the distinctive words that have no vector and are left out.

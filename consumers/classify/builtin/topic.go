@@ -165,14 +165,17 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 	}
 }
 
-// word returns a word of the topic. If the glossary of the language does not have it, it means what
-// it means in English, so that topics in English fit documents in other languages.
+// word returns a word of the topic. In other languages than English it also means what it means in
+// English, so that topics in English fit documents in other languages: in a German text, "Tax" can
+// be a taxi or a tax.
 func (b *profileBuilder) word(text string) word {
 	w := b.lexicon.word(text, b.reading)
-	if b.reading.language != english && !w.known() {
-		if e := b.lexicon.word(text, reading{}); !b.lexicon.isForeign(e) {
-			w.meaning = e.meaning
-		}
+	if b.reading.language == english {
+		return w
+	}
+	if e := b.lexicon.word(text, reading{}); e.known() && !b.lexicon.isForeign(e) {
+		copy(w.meaning[1:], w.meaning[:])
+		w.meaning[0] = e.meaning[0]
 	}
 	return w
 }

@@ -9,8 +9,8 @@
 // come from WordNet 3.0 (Princeton University, 2006). The program in the folder make converts both
 // to glossary.bin.
 //
-// The file is read in place, from the read-only pages of the binary. Nothing is unpacked, so only
-// the pages that are read take memory. All numbers are little-endian and of 32 bits:
+// The file is read in place, from the read-only pages of the binary. Nothing is unpacked. All
+// numbers are little-endian and of 32 bits:
 //
 //	magic         8 bytes
 //	vectors       number of words of package vectors to which the translations refer
@@ -89,33 +89,22 @@ func parse(file string) (*Table, error) {
 	if !ok {
 		return nil, fmt.Errorf("no %s header", magic)
 	}
-	take := func(n int) (part string, ok bool) {
-		if n > len(rest) {
-			return "", false
-		}
-		part, rest = rest[:n], rest[n:]
-		return part, true
-	}
-	head, ok := take(2 * number)
+	head, ok := take(&rest, 2*number)
 	if !ok {
 		return nil, errors.New("the header is cut off")
 	}
 	t := &Table{vectors: numberAt(head, 0), languages: make(map[string]*Language)}
-	for range numberAt(head, 1) {
-		head, ok := take(codeLength + 2*number)
-		if !ok {
-			return nil, errors.New("the header of a language is cut off")
+	languages := numberAt(head, 1)
+	if languages < 0 || languages > len(rest) {
+		return nil, fmt.Errorf("got %d languages, more than the file holds", uint32(languages))
+	}
+	for range languages {
+		code, l, err := takeLanguage(&rest)
+		if err != nil {
+			return nil, err
 		}
-		code := strings.TrimRight(head[:codeLength], "\x00")
-		l := &Language{stems: numberAt(head, 1)}
-		text := numberAt(head, 2)
-		if l.offsets, ok = take((l.stems + 1) * number); ok {
-			if l.translations, ok = take(l.stems * MaxTranslations * number); ok {
-				l.text, ok = take(text)
-			}
-		}
-		if !ok {
-			return nil, fmt.Errorf("language %q is cut off", code)
+		if t.languages[code] != nil {
+			return nil, fmt.Errorf("language %q occurs twice", code)
 		}
 		if err := l.check(t.vectors); err != nil {
 			return nil, fmt.Errorf("language %q: %w", code, err)
@@ -126,6 +115,36 @@ func parse(file string) (*Table, error) {
 		return nil, fmt.Errorf("%d bytes follow", len(rest))
 	}
 	return t, nil
+}
+
+// take removes the first n bytes from rest. ok reports whether there are so many.
+func take(rest *string, n int) (part string, ok bool) {
+	if n < 0 || n > len(*rest) {
+		return "", false
+	}
+	part, *rest = (*rest)[:n], (*rest)[n:]
+	return part, true
+}
+
+// takeLanguage removes a language from the beginning of rest. Its content is not checked.
+func takeLanguage(rest *string) (code string, l *Language, err error) {
+	head, ok := take(rest, codeLength+2*number)
+	if !ok {
+		return "", nil, errors.New("the header of a language is cut off")
+	}
+	code = strings.TrimRight(head[:codeLength], "\x00")
+	l = &Language{stems: numberAt(head, 1)}
+	if ok = l.stems >= 0 && l.stems <= len(*rest)/number; ok { // so that the products are no overflow
+		if l.offsets, ok = take(rest, (l.stems+1)*number); ok {
+			if l.translations, ok = take(rest, l.stems*MaxTranslations*number); ok {
+				l.text, ok = take(rest, numberAt(head, 2))
+			}
+		}
+	}
+	if !ok {
+		return "", nil, fmt.Errorf("language %q is cut off", code)
+	}
+	return code, l, nil
 }
 
 // Vectors returns the number of words of the package vectors that the table was made for.
@@ -150,7 +169,7 @@ func (l *Language) Lookup(stem string) (found Translations, ok bool) {
 		return found, false
 	}
 	for k := range found {
-		n := numberAt(l.translations, i*MaxTranslations+k)
+		n := uint32(numberAt(l.translations, i*MaxTranslations+k))
 		found[k] = Translation{int32(n & (1<<indexBits - 1)), float32(n>>indexBits) / maxWeight}
 	}
 	return found, true
@@ -172,7 +191,7 @@ func (l *Language) check(vectors int) error {
 		}
 	}
 	for i := range l.stems * MaxTranslations {
-		if n := numberAt(l.translations, i); n&(1<<indexBits-1) >= max(vectors, 1) {
+		if numberAt(l.translations, i)&(1<<indexBits-1) >= vectors {
 			return fmt.Errorf("translation %d is no word", i)
 		}
 	}
@@ -186,8 +205,8 @@ func numberAt(numbers string, i int) int {
 
 // Encode returns a file with the translations of the stems of each language, by its code. vectors
 // is the number of words of package vectors. Encode keeps the MaxTranslations with the largest
-// weights, which need no scale, and fails for a stem that has none, and for an index that is not
-// below vectors. Equal arguments result in equal files.
+// weights, which need no scale, and fails for a stem that has none, for a weight that is not
+// positive, and for an index that is not below vectors. Equal arguments result in equal files.
 func Encode(vectors int, languages map[string]map[string][]Translation) ([]byte, error) {
 	append32 := func(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
 	file := append32(append32([]byte(magic), vectors), len(languages))
@@ -206,6 +225,9 @@ func Encode(vectors int, languages map[string]map[string][]Translation) ([]byte,
 			for k := range MaxTranslations {
 				n := 0
 				if k < len(all) {
+					if w := all[k].Weight; !(w > 0) || math.IsInf(float64(w), 0) {
+						return nil, fmt.Errorf("encode glossary: %q of %s: the weight %v", stem, code, w)
+					}
 					if w := int(all[k].Word); w < 0 || w >= min(vectors, 1<<indexBits) {
 						return nil, fmt.Errorf("encode glossary: %q of %s: no word %d", stem, code, w)
 					}

@@ -93,6 +93,7 @@ func TestEncode(t *testing.T) {
 		"empty stem":     {"": {{Word: 1, Weight: 1}}},
 		"word too large": {"x": {{Word: 10, Weight: 1}}},
 		"negative word":  {"x": {{Word: -1, Weight: 1}}},
+		"no weight":      {"x": {{Word: 1}}},
 	} {
 		words := map[string]map[string][]glossary.Translation{"de": stems}
 		if _, err := glossary.Encode(10, words); err == nil {
@@ -123,12 +124,17 @@ func TestParseFailsOnDamagedFiles(t *testing.T) {
 	}
 	const offset = "\x01\x00\x00\x00\x03" // of "bc", and the start of the end
 	for name, damaged := range map[string]string{
-		"other magic":    "X" + file[1:],
-		"bytes follow":   file + "x",
-		"fewer vectors":  file[:8] + "\x09" + file[9:],
-		"unsorted stems": strings.Replace(file, "abc", "zbc", 1),
-		"empty stem":     strings.Replace(file, offset, "\x00"+offset[1:], 1),
-		"long offset":    strings.Replace(file, offset, "\xff"+offset[1:], 1),
+		"other magic":      "X" + file[1:],
+		"no vectors":       file[:8] + "\x00" + file[9:],
+		"many languages":   file[:12] + "\xff\xff\xff\xff" + file[16:],
+		"a language twice": strings.Replace(file, "fr\x00\x00", "de\x00\x00", 1),
+		"many stems":       file[:20] + "\xff\xff\xff\xff" + file[24:],
+		"much text":        file[:24] + "\xff\xff\xff\xff" + file[28:],
+		"bytes follow":     file + "x",
+		"fewer vectors":    file[:8] + "\x09" + file[9:],
+		"unsorted stems":   strings.Replace(file, "abc", "zbc", 1),
+		"empty stem":       strings.Replace(file, offset, "\x00"+offset[1:], 1),
+		"long offset":      strings.Replace(file, offset, "\xff"+offset[1:], 1),
 	} {
 		if damaged == file {
 			t.Fatalf("%s: not damaged", name)

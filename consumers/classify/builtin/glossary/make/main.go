@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,9 +142,9 @@ func isWord(text string) bool {
 }
 
 // readWordNet returns the synsets by their offset and part of speech, such as "06520944-n", with
-// their words in the order of the index, which is alphabetic. The
-// weight of a word is how often it was found in this meaning in WordNet's texts plus 1, divided by
-// the number of the synset's words.
+// their words in the order of the index, which is alphabetic. The weight of a word is the square
+// root of how often it was found in this meaning in WordNet's texts plus 1, because these are few
+// texts, divided by the number of the synset's words.
 func readWordNet(folder string) (map[string]synset, error) {
 	parts := map[string]string{"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 	counts, err := readCounts(filepath.Join(folder, "cntlist.rev"))
@@ -169,7 +170,7 @@ func readWordNet(folder string) (map[string]synset, error) {
 			for i, offset := range fields[len(fields)-n:] {
 				id := offset + "-" + part
 				synsets[id] = append(synsets[id], weightedWord{
-					fields[0], counts[sense{fields[0], part, i + 1}] + 1,
+					fields[0], math.Sqrt(counts[sense{fields[0], part, i + 1}] + 1),
 				})
 			}
 		}

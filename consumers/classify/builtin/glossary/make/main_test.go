@@ -19,7 +19,7 @@ func wordnet(t *testing.T) string {
 			"beak n 1 1 @ 1 1 01441100\n" +
 			"bank_account n 1 1 @ 1 1 13359690\n",
 		"index.verb": "", "index.adj": "", "index.adv": "",
-		"cntlist.rev": "bill%1:10:01:: 1 9\nbill%1:05:00:: 2 1\nbeak%1:05:00:: 1 3\n",
+		"cntlist.rev": "bill%1:10:01:: 1 99\nbill%1:05:00:: 2 3\nbeak%1:05:00:: 1 15\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

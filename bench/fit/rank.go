@@ -19,9 +19,6 @@ import (
 // topic is right for a document, two for two documents joined into one, and none if the right topic
 // was removed from the topics.
 type ranking struct {
-	// uniform means that all words of the document were given the same idf, like those of other
-	// languages than English.
-	uniform  bool
 	features []builtin.Features
 	right    []bool
 	weight   float64
@@ -81,7 +78,7 @@ const folds = 4
 // joined with a document of another topic. The examples of a topic never include the ranked
 // documents: the documents form folds, and the examples for one fold are taken from the others, so
 // that few models are trained. Each ranking has the weight 1/n, where n is the number of the ranked
-// documents.
+// documents. uniform is as in [builtin.Classifier.Features], here and below.
 func rank(c *builtin.Classifier, set sets.Set, m mode, uniform bool) []ranking {
 	if m.namesOnly {
 		set = set.NamesOnly()
@@ -100,7 +97,6 @@ func rank(c *builtin.Classifier, set sets.Set, m mode, uniform bool) []ranking {
 		topics := topicsWithExamples(set, examples, m, i)
 		add := func(text string, topics []ai.Topic, right ...string) {
 			r := ranking{
-				uniform:  uniform,
 				features: c.Features(ai.Request{Text: text, Topics: topics}, uniform), weight: weight,
 			}
 			switch {
@@ -159,7 +155,6 @@ func rankSeries(c *builtin.Classifier, set sets.Set, uniform bool) (rankings []r
 		topics := append(slices.Clone(set.Topics), newTopic)
 		add := func(passage, right string) {
 			r := ranking{
-				uniform:  uniform,
 				features: c.Features(ai.Request{Text: passage, Topics: topics}, uniform),
 				weight:   seriesWeight / float64(len(set.Documents)),
 			}
@@ -200,7 +195,6 @@ func rankForeign(
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			rankings = append(rankings, ranking{
-				uniform:  uniform,
 				features: c.Features(ai.Request{Text: d.Text, Topics: topics}, uniform),
 				right:    make([]bool, len(topics)),
 				weight:   weightOfNone(uniform) / float64(len(set.Documents)),

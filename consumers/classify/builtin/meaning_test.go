@@ -6,8 +6,23 @@ import (
 	"strings"
 	"testing"
 
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai"
 )
+
+// An English name that is another word in the document's language must keep its English meaning.
+func TestEnglishTopicsThatMeanSomethingElse(t *testing.T) {
+	text := "Das Finanzamt fordert eine Vorauszahlung von 900 Euro. Die Steuern sind bis zum " +
+		"10. März zu zahlen."
+	var topics []ai.Topic
+	for _, name := range []string{"Tax", "Insurance", "Health", "Travel", "Home", "School"} {
+		topics = append(topics, ai.Topic{ID: name, Name: name})
+	}
+	got := classifier(t).Rank(ai.Request{Text: text, Topics: topics})
+	if got[0].TopicID != "Tax" || got[0].Confidence < builtin.MinConfidence {
+		t.Errorf("got %v, want Tax with a confidence of at least %d", got, builtin.MinConfidence)
+	}
+}
 
 // A document must be sorted by what its words mean where it has none of the topics' words. The
 // topics are known by their names only, in the document's language and in English. Each line of a

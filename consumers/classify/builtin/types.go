@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// typeFiles has a file for each language in languagesOfTypes, called like the language. It lists
-// types of documents, such as invoices. "== " begins a type, with its English name, and a line
-// after it begins with the kind of terms that it lists, separated by commas; it goes on in the
-// lines that begin with a space:
+// typeFiles has a file for each language in languagesOfTypes, named by the language's code. It
+// lists types of documents, such as invoices. "== " begins a type, with its English name, and a
+// line after it begins with the kind of terms that it lists, separated by commas; it goes on in
+// the lines that begin with a space:
 //
 //   - names: what people call a topic for documents of this type, and often their titles
 //   - strong: words and phrases that documents of this type have, and others rarely
@@ -19,13 +19,9 @@ import (
 //go:embed types/*.txt
 var typeFiles embed.FS
 
-// languagesOfTypes are the languages with lists of types of documents, by the names of their files.
-var languagesOfTypes = []struct {
-	file     string
-	language language
-}{
-	{"en", english}, {"de", german}, {"fr", french}, {"es", spanish}, {"it", italian}, {"nl", dutch},
-	{"pt", portuguese}, {"pl", polish}, {"ru", russian},
+// languagesOfTypes are the languages with lists of types of documents.
+var languagesOfTypes = []language{
+	english, german, french, spanish, italian, dutch, portuguese, polish, russian,
 }
 
 // typeWeights are the weights of the terms in a list of a type; a keyword of the topic has 1. They
@@ -49,16 +45,16 @@ type typeTerm struct {
 var types = sync.OnceValue(func() *documentTypes {
 	t := &documentTypes{names: make(map[string]string)}
 	for _, l := range languagesOfTypes {
-		if err := t.read(l.file, l.language); err != nil {
-			panic(fmt.Errorf("types of documents in %s: %w", l.file, err))
+		if err := t.read(l); err != nil {
+			panic(fmt.Errorf("types of documents in %s: %w", codes[l], err))
 		}
 	}
 	return t
 })
 
 // read reads the file of a language.
-func (t *documentTypes) read(name string, l language) error {
-	data, err := typeFiles.ReadFile("types/" + name + ".txt")
+func (t *documentTypes) read(l language) error {
+	data, err := typeFiles.ReadFile("types/" + codes[l] + ".txt")
 	if err != nil {
 		return err
 	}

@@ -18,32 +18,32 @@ func TestTypesOfDocuments(t *testing.T) {
 	}
 	of := make(map[string]string) // types by their names in any language
 	for _, l := range languagesOfTypes {
-		if got := slices.Sorted(maps.Keys(all.terms[l.language])); !slices.Equal(got, want) {
-			t.Errorf("%s: got the types %q, want %q", l.file, got, want)
+		if got := slices.Sorted(maps.Keys(all.terms[l])); !slices.Equal(got, want) {
+			t.Errorf("%s: got the types %q, want %q", codes[l], got, want)
 		}
-		for name, terms := range all.terms[l.language] {
+		for name, terms := range all.terms[l] {
 			if len(terms) < minTerms {
-				t.Errorf("%s, %s: got %d terms, want at least %d", l.file, name, len(terms), minTerms)
+				t.Errorf("%s, %s: got %d terms, want at least %d", codes[l], name, len(terms), minTerms)
 			}
 			seen := make(map[string]bool)
 			for _, term := range terms {
 				n := 0
 				words(term.text, false, func(word []byte) bool {
-					if wordKinds[string(word)].stop&setOf(l.language) == 0 {
+					if wordKinds[string(word)].stop&setOf(l) == 0 {
 						n++
 					}
 					return true
 				})
 				if n == 0 || n > maxPhrase || seen[term.text] {
 					t.Errorf("%s, %s: the term %q occurs twice or has %d words, want 1 to %d",
-						l.file, name, term.text, n, maxPhrase)
+						codes[l], name, term.text, n, maxPhrase)
 				}
 				seen[term.text] = true
 				if term.weight != typeWeights["names"] {
 					continue
 				}
 				if other, ok := of[term.text]; ok && other != name {
-					t.Errorf("%s: %q is a name of %s and %s", l.file, term.text, other, name)
+					t.Errorf("%s: %q is a name of %s and %s", codes[l], term.text, other, name)
 				}
 				of[term.text] = name
 			}
@@ -54,8 +54,8 @@ func TestTypesOfDocuments(t *testing.T) {
 func TestStarterTopicsAreTypes(t *testing.T) {
 	for _, topic := range schema.StarterTopics {
 		for _, l := range languagesOfTypes {
-			if len(types().of(topic.Name, l.language)) == 0 {
-				t.Errorf("%s: got no terms in %s", topic.Name, l.file)
+			if len(types().of(topic.Name, l)) == 0 {
+				t.Errorf("%s: got no terms in %s", topic.Name, codes[l])
 			}
 		}
 	}
@@ -73,8 +73,8 @@ func TestOrdinaryNamesAreNoTypes(t *testing.T) {
 		"Papers", "Publications", "Promotion", "Mail", "Propaganda", "Nota",
 	} {
 		for _, l := range languagesOfTypes {
-			if terms := types().of(name, l.language); len(terms) > 0 {
-				t.Errorf("%q: got the terms %v in %s, want none", name, terms[:3], l.file)
+			if terms := types().of(name, l); len(terms) > 0 {
+				t.Errorf("%q: got the terms %v in %s, want none", name, terms[:3], codes[l])
 			}
 		}
 	}

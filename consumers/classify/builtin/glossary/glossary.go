@@ -28,6 +28,7 @@
 package glossary
 
 import (
+	"cmp"
 	_ "embed" // embeds glossary.bin
 	"encoding/binary"
 	"errors"
@@ -205,12 +206,16 @@ func numberAt(numbers string, i int) int {
 
 // Encode returns a file with the translations of the stems of each language, by its code. vectors
 // is the number of words of package vectors. Encode keeps the MaxTranslations with the largest
-// weights, which need no scale, and fails for a stem that has none, for a weight that is not
-// positive, and for an index that is not below vectors. Equal arguments result in equal files.
+// weights, which need no scale. It fails for a stem that has none, for a weight that is not
+// positive, for an index that is not below vectors, and for a code of more than four bytes. Equal
+// arguments result in equal files.
 func Encode(vectors int, languages map[string]map[string][]Translation) ([]byte, error) {
 	append32 := func(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(n)) }
 	file := append32(append32([]byte(magic), vectors), len(languages))
 	for _, code := range slices.Sorted(maps.Keys(languages)) {
+		if len(code) > codeLength {
+			return nil, fmt.Errorf("encode glossary: the code %q is too long", code)
+		}
 		stems := slices.Sorted(maps.Keys(languages[code]))
 		var text, translations []byte
 		offsets := append32(nil, 0)
@@ -245,11 +250,5 @@ func Encode(vectors int, languages map[string]map[string][]Translation) ([]byte,
 }
 
 func heavierFirst(a, b Translation) int {
-	switch {
-	case a.Weight > b.Weight:
-		return -1
-	case a.Weight < b.Weight:
-		return 1
-	}
-	return int(a.Word - b.Word)
+	return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Word, b.Word))
 }

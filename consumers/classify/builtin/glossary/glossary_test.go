@@ -88,6 +88,10 @@ func TestEncode(t *testing.T) {
 	if got, ok := table.Language("ru").Lookup("договор"); !ok || got[0].Word != 3 {
 		t.Errorf("got %v, want word 3", got)
 	}
+	long := map[string]map[string][]glossary.Translation{"deutsch": {}}
+	if _, err := glossary.Encode(10, long); err == nil {
+		t.Error("a long code: got no error")
+	}
 	for name, stems := range map[string]map[string][]glossary.Translation{
 		"no translation": {"x": nil},
 		"empty stem":     {"": {{Word: 1, Weight: 1}}},

@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"bytes"
 	"context"
 	"regexp"
 	"strings"
@@ -41,7 +40,7 @@ func (p *page) annotations(loaded references.FPDF_PAGE) (shown bool, values []st
 		if err != nil {
 			continue // an entry that is no annotation
 		}
-		a := annotation{p.instance, got.Annotation, p.form}
+		a := annotation{p.instance, got.Annotation, p.form, p.files}
 		isShown, value, err := a.read()
 		if err != nil {
 			return false, nil, err
@@ -63,10 +62,12 @@ type annotation struct {
 	instance  pdfium.Pdfium
 	reference references.FPDF_ANNOTATION
 	form      *form
+	files     *attachedFiles
 }
 
 // read reports whether the annotation is displayed, and returns its text if it is a text box or a
-// field for text. Links, notes that have to be opened, and hidden annotations are not displayed.
+// field for text. Links, notes that have to be opened, and hidden annotations are not displayed. It
+// collects the file of an annotation that has one.
 func (a annotation) read() (shown bool, value string, err error) {
 	subtype, err := a.instance.FPDFAnnot_GetSubtype(
 		&requests.FPDFAnnot_GetSubtype{Annotation: a.reference})
@@ -90,6 +91,8 @@ func (a annotation) read() (shown bool, value string, err error) {
 		value, err = a.value("Contents")
 	case enums.FPDF_ANNOT_SUBTYPE_WIDGET:
 		value, err = a.fieldValue()
+	case enums.FPDF_ANNOT_SUBTYPE_FILEATTACHMENT:
+		a.files.ofAnnotation(a.reference)
 	}
 	return true, value, err
 }
@@ -227,38 +230,4 @@ func (p *pages) readFormData() error {
 		}
 	}
 	return nil
-}
-
-// attachments returns the contents of up to limit attached files. PDFium decompresses them within
-// the memory of the sandbox.
-func (p *pages) attachments(limit int) (files []file, err error) {
-	count, err := p.instance.FPDFDoc_GetAttachmentCount(
-		&requests.FPDFDoc_GetAttachmentCount{Document: p.document})
-	if err != nil {
-		return nil, err
-	}
-	if count.AttachmentCount > limit {
-		p.text.incomplete = true
-	}
-	size := 0
-	for i := range min(count.AttachmentCount, limit) {
-		attached, err := p.instance.FPDFDoc_GetAttachment(
-			&requests.FPDFDoc_GetAttachment{Document: p.document, Index: i})
-		if err != nil {
-			return files, err
-		}
-		got, err := p.instance.FPDFAttachment_GetFile(
-			&requests.FPDFAttachment_GetFile{Attachment: attached.Attachment})
-		if err != nil {
-			return files, err
-		}
-		if size += len(got.Contents); size > maxEmbeddedBytes {
-			p.text.incomplete = true
-			return files, nil
-		}
-		if len(got.Contents) > 0 {
-			files = append(files, file{content: bytes.Clone(got.Contents)})
-		}
-	}
-	return files, nil
 }

@@ -38,12 +38,11 @@ func TestAttachments(t *testing.T) {
 	scan := scannedPDF(textImage(850, 1100, 24, "scan"), 1)
 	large := bytes.Repeat([]byte("words "), maxEmbeddedBytes/12+1000)
 	portfolio := func(files int) []byte {
-		w := newPDF()
-		attached := w.stream("/Type /EmbeddedFile", []byte("text of the attached file"))
-		spec := w.object(fmt.Sprintf(
-			"<< /Type /Filespec /F (a) /UF (a) /EF << /F %d 0 R >> >>", attached))
-		w.catalog = fmt.Sprintf("/Names << /EmbeddedFiles << /Names [%s] >> >>",
-			strings.Repeat(fmt.Sprintf("(a) %d 0 R ", spec), files))
+		w, names := newPDF(), ""
+		for i := range files {
+			names += fmt.Sprintf("(a) %d 0 R ", w.attach(fmt.Sprint("text of the attached file ", i)))
+		}
+		w.catalog = fmt.Sprintf("/Names << /EmbeddedFiles << /Names [%s] >> >>", names)
 		return w.pages("", "", lines("cover"))
 	}
 	picture, logo := encodePNG(textImage(800, 600, 30, "x")), encodePNG(textImage(200, 100, 30, "x"))

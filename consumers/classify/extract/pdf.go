@@ -95,7 +95,8 @@ func readPages(
 	}
 	p := pages{
 		instance: instance, document: document, text: text, count: min(found.pages, o.maxPages),
-		form: &form{instance: instance, document: document},
+		form:  &form{instance: instance, document: document},
+		files: &attachedFiles{instance: instance, document: document, text: text, limit: o.files},
 	}
 	damaged, all, err := p.read()
 	if err != nil {
@@ -114,9 +115,11 @@ func readPages(
 	if err := p.readFormData(); err != nil {
 		return wrapPDFiumError(err)
 	}
-	if found.files, err = p.attachments(o.files); err != nil {
+	if err := p.files.ofDocument(); err != nil {
 		return wrapPDFiumError(err)
 	}
+	p.files.associated(src.content)
+	found.files = p.files.files
 	if !text.readable && len(found.files) == 0 {
 		// Nothing at all was found, so even pages without pictures may show something.
 		p.scans = p.scans[:0]
@@ -140,7 +143,7 @@ func openPDF(
 		FileReader: file, FileReaderSize: src.size,
 	})
 	if errors.Is(err, pdfiumerrors.ErrFormat) {
-		if repaired := repair(src); repaired != nil {
+		if repaired := repair(src.content); repaired != nil {
 			text.incomplete = true
 			file.ReadSeeker = bytes.NewReader(repaired)
 			opened, err = instance.OpenDocument(&requests.OpenDocument{
@@ -163,6 +166,7 @@ type pages struct {
 	scans    []scan        // the pages that have to be recognized
 	repeated repeatedLines // of these pages
 	form     *form
+	files    *attachedFiles
 }
 
 // read reads the text of the pages. It returns the number of pages that could not be loaded. all is
@@ -176,6 +180,7 @@ func (p *pages) read() (damaged int, all bool, err error) {
 		text := newText(p.text.max - p.text.runes)
 		page := page{
 			instance: p.instance, document: p.document, index: i, text: text, form: p.form,
+			files: p.files,
 		}
 		switch err := page.read(); {
 		case errors.Is(err, pdfiumerrors.ErrPage):
@@ -252,6 +257,7 @@ type page struct {
 	text     *text
 	isScan   bool // the page has little text and a large picture
 	form     *form
+	files    *attachedFiles
 }
 
 // load loads the page, with its annotations and form fields as a part of its content. values are

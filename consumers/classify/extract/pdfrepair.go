@@ -11,54 +11,33 @@ import (
 // maxRepairedPages is the number of pages of a damaged PDF that are found.
 const maxRepairedPages = 10_000
 
-// maxPageDictionary is the number of bytes of a page's dictionary that are read.
-const maxPageDictionary = 8 << 10
-
 // pdfPage matches the type of a page.
 var pdfPage = regexp.MustCompile(`/Type\s*/Page\b`)
 
-// repair returns a damaged PDF with a list of the pages that it contains, or nil if there are none.
-// The list of pages and what refers to it are often at the end of a file, which is missing in a PDF
-// that was cut off. PDFium finds the other objects itself.
-func repair(src *source) []byte {
-	const room = 1 << 20 // for the list
-	reader, inMemory := src.readSeekerAt.(*bytes.Reader)
-	if !inMemory {
-		return nil
-	}
-	content := make([]byte, reader.Size(), reader.Size()+room)
-	if n, _ := reader.ReadAt(content, 0); n < len(content) {
-		return nil
-	}
+// repair returns the content of a damaged PDF with a list of the pages that it contains, or nil if
+// there are none. The list of pages and what refers to it are often at the end of a file, which is
+// missing in a PDF that was cut off. PDFium finds the other objects itself.
+func repair(content []byte) []byte {
 	if bytes.Contains(content, []byte("/Encrypt")) { // its key is missing
 		return nil
 	}
 	var order []string
-	start, end := []byte(" obj"), []byte("endobj")
 	listed, last := map[string]bool{}, 0
-	for at := bytes.Index(content, start); at >= 0 && len(order) < maxRepairedPages; {
-		name := objectName(content[:at])
-		at += len(start)
-		object, next := content[at:], bytes.Index(content[at:], start)
-		if next >= 0 {
-			object = object[:next]
-			next += at
-		}
-		at = next
-		number, _ := strconv.Atoi(strings.Split(name, " ")[0]) // 0 if there is no name
+	for o := range pdfObjects(content) {
+		number, _ := strconv.Atoi(strings.Split(o.name, " ")[0])
 		last = max(last, number)
-		dictionary, _, whole := bytes.Cut(object[:min(len(object), maxPageDictionary)], end)
-		if name == "" || listed[name] || !whole || bytes.Contains(dictionary, []byte("stream")) ||
-			!pdfPage.Match(dictionary) {
-			continue
+		if o.stream == nil && !o.isPacked && pdfPage.Match(o.body) && !listed[o.name] &&
+			len(order) < maxRepairedPages {
+			listed[o.name] = true
+			order = append(order, o.name)
 		}
-		listed[name] = true
-		order = append(order, name)
 	}
 	if len(order) == 0 {
 		return nil
 	}
-	b := bytes.NewBuffer(content)
+	const room = 1 << 20 // for the list
+	b := bytes.NewBuffer(make([]byte, 0, len(content)+room))
+	b.Write(content)
 	fmt.Fprintf(b, "\nendstream\nendobj\n%d 0 obj\n<< /Type /Catalog /Pages %d 0 R >>\nendobj\n",
 		last+1, last+2)
 	fmt.Fprintf(b, "%d 0 obj\n<< /Type /Pages /Count %d /Kids [", last+2, len(order))
@@ -69,16 +48,3 @@ func repair(src *source) []byte {
 		last+1, last+3)
 	return b.Bytes()
 }
-
-// objectName returns the number and generation of an object at the end of content, or "".
-func objectName(content []byte) string {
-	const longest = 14
-	found := pdfName.FindSubmatch(content[max(0, len(content)-longest):])
-	if found == nil {
-		return ""
-	}
-	return string(found[1])
-}
-
-// pdfName matches the number, which is not 0, and the generation of an object.
-var pdfName = regexp.MustCompile(`(?:^|[^0-9])([1-9][0-9]{0,6} [0-9]{1,5})$`)

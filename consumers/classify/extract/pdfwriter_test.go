@@ -18,6 +18,7 @@ type pdfWriter struct {
 	offsets []int
 	trailer string // further entries of the trailer dictionary
 	catalog string // further entries of the catalog
+	page    string // further entries of each page
 	key     []byte // encrypts streams unless it is nil
 }
 
@@ -45,6 +46,13 @@ func (w *pdfWriter) stream(entries string, content []byte) int {
 		entries, len(content), content))
 }
 
+// attach adds a file and returns the number of its specification, to which something has to refer.
+func (w *pdfWriter) attach(content string) int {
+	file := w.stream("/Type /EmbeddedFile", []byte(content))
+	return w.object(fmt.Sprintf(
+		"<< /Type /Filespec /F (a) /UF (a) /EF << /F %d 0 R /UF %d 0 R >> >>", file, file))
+}
+
 // end writes the cross-reference table and the trailer, and returns the file.
 func (w *pdfWriter) end(root int) []byte {
 	xref := w.b.Len()
@@ -67,8 +75,8 @@ func (w *pdfWriter) pages(entries, resources string, contents ...[]byte) []byte 
 	for _, content := range contents {
 		c := w.stream(entries, content)
 		p := w.object(fmt.Sprintf("<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] "+
-			"/Contents %d 0 R /Resources << /Font << /F1 %d 0 R >> %s >> >>",
-			parent, c, font, resources))
+			"/Contents %d 0 R /Resources << /Font << /F1 %d 0 R >> %s >> %s >>",
+			parent, c, font, resources, w.page))
 		fmt.Fprintf(&kids, "%d 0 R ", p)
 	}
 	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count %d /Kids [ %s ] >>",

@@ -45,10 +45,11 @@ type readSeekerAt interface {
 // reader, which PDFium reports as a damaged document, and what reading through a window took.
 type source struct {
 	readSeekerAt
-	size   int64
-	err    error
-	waited time.Duration
-	loaded int64 // bytes
+	content []byte // all of the file, or nil if it is read through a window
+	size    int64
+	err     error
+	waited  time.Duration
+	loaded  int64 // bytes
 }
 
 // open returns a source for the document. It reads a document of up to maxBytes into memory. A
@@ -68,7 +69,9 @@ func (d document) open(maxBytes int64) (*source, error) {
 		return nil, err
 	}
 	content = content[min(d.skip, int64(len(content))):]
-	return &source{readSeekerAt: bytes.NewReader(content), size: int64(len(content))}, nil
+	return &source{
+		readSeekerAt: bytes.NewReader(content), content: content, size: int64(len(content)),
+	}, nil
 }
 
 // readUpTo reads all of r. size is the expected length, or -1; the actual length may be anything up

@@ -3,7 +3,6 @@ package extract
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -115,29 +114,6 @@ func TestHostileTexts(t *testing.T) {
 				t.Errorf("got error %v, want one that the document causes", err)
 			}
 			t.Logf("%s: %s, %v", name, time.Since(start), err)
-		})
-	}
-}
-
-// A PDF whose end is missing has a list of the pages that it contains.
-func TestRepair(t *testing.T) {
-	t.Parallel()
-	object := func(n int) string {
-		return fmt.Sprintf("%d 0 obj\n<< /Type /Page /Parent 1 0 R >>\nendobj\n", n)
-	}
-	for name, c := range map[string]struct{ content, want string }{
-		"pages":      {"%PDF-1.7\n" + object(3) + object(5), "/Count 2 /Kids [ 3 0 R 5 0 R ]"},
-		"a new page": {"%PDF-1.7\n" + object(3) + object(3), "/Count 1 /Kids [ 3 0 R ]"},
-		"no pages":   {"%PDF-1.7\n1 0 obj\n<< /Type /Pages >>\nendobj\n", ""},
-		"encrypted":  {"%PDF-1.7\n" + object(3) + "trailer << /Encrypt 4 0 R >>", ""},
-		"many":       {"%PDF-1.7\n" + strings.Repeat(" 1 0 obj", 1<<20), ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			reader := bytes.NewReader([]byte(c.content))
-			got := string(repair(&source{readSeekerAt: reader, size: reader.Size()}))
-			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
-				t.Errorf("got %.300q, want %q in it", got, c.want)
-			}
 		})
 	}
 }

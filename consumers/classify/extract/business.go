@@ -59,7 +59,8 @@ func startTagName(tag []byte) string {
 // file, or any other. It returns the kind of the document.
 //
 // In data, the names of the elements say what the values are. Each name is therefore written once,
-// before the content of the first element that has it.
+// before the content of the first element that has it. If the content is in attributes, their names
+// and the values that are text are written likewise.
 //
 // It embeds the files that the document contains in base64.
 func (r *reading) readXML(ctx context.Context, k kind, page string) (kind, error) {
@@ -90,13 +91,21 @@ func (r *reading) readXML(ctx context.Context, k kind, page string) (kind, error
 		words = spellOut
 	}
 	m.embed = r.embed
-	m.label = func(name string) string {
-		name = localName(name)
+	name := func(name string) string {
 		if written[name] || len(written) >= maxNames {
 			return ""
 		}
 		written[name] = true
-		return words(name)
+		return words(name) + " "
+	}
+	m.label = func(tag []byte, isEmpty bool) string {
+		if isEmpty {
+			return ""
+		}
+		return name(localName(startTagName(tag)))
+	}
+	if len(written) == 0 && attributesPrevail(page) {
+		m.label = withAttributes(name)
 	}
 	return k, readTokens(ctx, page, m)
 }

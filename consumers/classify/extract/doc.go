@@ -4,7 +4,8 @@
 // declared type, and returns clean text of limited length. It reads:
 //
 //   - plain text in any common encoding, Markdown, CSV, JSON and other text formats, RTF and HTML;
-//   - XML, with the names of its elements as words, and what e-invoices and bank statements are;
+//   - XML, with the names of its elements as words, its attributes if these have the content, and
+//     what e-invoices and bank statements are;
 //   - PDF: the text of its pages, form fields, text boxes and attached files, and what OCR
 //     recognizes on the first pages that have a picture or garbage instead of text;
 //   - docx, xlsx, pptx and their templates, with diagrams, charts, drawings and embedded documents,

@@ -186,6 +186,7 @@ func FuzzXML(f *testing.F) {
 	for _, s := range []string{
 		fatturaPA, `<office:document office:mimetype="application/vnd.oasis.opendocument.text">` +
 			`<office:body><text:p>x`, "<A", "<Document xmlns='iso:20022 camt.053'><Ntry/>",
+		`<a b="Water bill" c='4'/>`, "<a b = \"Water bill\" c",
 	} {
 		f.Add(s)
 	}

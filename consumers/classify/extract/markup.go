@@ -113,9 +113,10 @@ type markup struct {
 	open    map[string]int // number of elements on the stack, by name
 	hidden  int            // index on the stack of the outermost hidden element, or -1
 	titled  bool           // the title was written
-	// label returns the words of the name of an element, which are written before its content, or
-	// "". It is nil if names are not written.
-	label func(name string) string
+	// label returns what is written before the content of an element, such as the words of its name,
+	// or "". tag is its start tag, and isEmpty is set if it has no content. It is nil if names are not
+	// written.
+	label func(tag []byte, isEmpty bool) string
 	// embed is called for each file in base64. It is nil if there are no files.
 	embed func(file) bool
 }
@@ -150,9 +151,9 @@ func isBase64(characters []byte) bool {
 
 // start handles a start tag. It opens the element unless the element has no content.
 func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
-	ownName := ""
-	if m.label != nil {
-		ownName = startTagName(tokens.Raw()) // TagName changes it to lower case
+	label := ""
+	if m.label != nil && m.hidden < 0 {
+		label = m.label(tokens.Raw(), selfClosing) // TagName changes the tag to lower case
 	}
 	raw, hasAttributes := tokens.TagName()
 	name := tagName(raw)
@@ -162,8 +163,8 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	}
 	m.endImplied(name)
 	m.gap(name)
-	if m.label != nil && m.hidden < 0 && !selfClosing && !invisibleElements[name] {
-		m.text.flow(m.label(ownName) + " ")
+	if label != "" && !invisibleElements[name] {
+		m.text.flow(label)
 	}
 	if selfClosing || voidElements[name] && m.dialect != dialectXML || len(m.stack) >= maxDepth {
 		return

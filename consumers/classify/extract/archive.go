@@ -23,8 +23,9 @@ const (
 // archive is a zip file whose parts are read one at a time. It holds a context because it exists
 // only during one call.
 type archive struct {
-	ctx   context.Context
-	files map[string]*zip.File
+	ctx    context.Context
+	listed []*zip.File // in the order of the list
+	files  map[string]*zip.File
 	// folded are the files by the names that foldName returns.
 	folded map[string]*zip.File
 	left   int64 // bytes that may still be decompressed
@@ -46,7 +47,7 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 	}
 	directory.listed = true
 	a := &archive{
-		ctx: ctx, left: maxInflated, embed: func(file) bool { return true },
+		ctx: ctx, left: maxInflated, embed: func(file) bool { return true }, listed: listed.File,
 		files:  make(map[string]*zip.File, len(listed.File)),
 		folded: make(map[string]*zip.File, len(listed.File)),
 	}

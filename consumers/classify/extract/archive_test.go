@@ -572,6 +572,7 @@ func FuzzArchive(f *testing.F) {
 		epub("<html>x"),
 		encryptedEntries(docx("x")),
 		zipped(part{"x", "y"}),
+		zipped(part{"x/", ""}, part{"x/y.zip", string(zipped(part{"z", "words"}))}),
 	} {
 		f.Add(content)
 		f.Add(content[:len(content)/2])
@@ -579,13 +580,16 @@ func FuzzArchive(f *testing.F) {
 	}
 	e := setup(f, Config{MaxRunes: 100})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		r := newReading(e, ocrNever)
-		d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
-		_, _, err := r.readArchive(t.Context(), d, kindZip)
-		if err != nil && !causedByDocument(err) {
-			t.Errorf("got error %v, want one that the document causes", err)
+		for depth := range 2 { // an archive itself, and one that is attached
+			r := newReading(e, ocrNever)
+			r.depth = depth
+			d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
+			_, _, err := r.readArchive(t.Context(), d, kindZip)
+			if err != nil && !causedByDocument(err) {
+				t.Errorf("got error %v, want one that the document causes", err)
+			}
+			checkClean(t, r.text.String(), 100)
 		}
-		checkClean(t, r.text.String(), 100)
 	})
 }
 

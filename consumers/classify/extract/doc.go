@@ -24,9 +24,9 @@
 // # Safety
 //
 // Package extract never opens a network connection, follows a reference out of a document, runs
-// code from a document, or expands an XML entity. It opens an archive within an archive only if
-// that is a document attached to another one. It writes no files except PDFium's compiled code in
-// [Config.CacheDir]. Errors never quote a document.
+// code from a document, or expands an XML entity. It opens an archive that is no document only if
+// that is attached to one, and reads it like other attachments. It writes no files except PDFium's
+// compiled code in [Config.CacheDir]. Errors never quote a document.
 //
 // # Limits
 //

@@ -333,7 +333,8 @@ func (r *reading) readPDF(ctx context.Context, d document) (pages int, err error
 	return found.pages, r.recognize(ctx, func() ([]scan, error) { return found.scans, nil })
 }
 
-// readArchive reads a document that is a zip archive.
+// readArchive reads a document that is a zip archive, or the files in an archive that is attached
+// to a document.
 func (r *reading) readArchive(
 	ctx context.Context, d document, k kind,
 ) (_ kind, pages int, err error) {
@@ -342,6 +343,9 @@ func (r *reading) readArchive(
 		if err == nil {
 			a.embed = r.embed
 			k, pages, err = a.document(ctx, k, r.text)
+			if r.depth > 0 && k == kindZip && !a.has(contentTypes) && errors.Is(err, ErrUnsupported) {
+				err = a.embedFiles(r.room(), r.text)
+			}
 		}
 		return err
 	})

@@ -76,10 +76,12 @@ var mainParts = map[string]string{
 	"ppt/presentation.xml": officePrefix + "presentationml.presentation.",
 }
 
+// contentTypes is the part with the content types of the others. Every package has it.
+const contentTypes = "[Content_Types].xml"
+
 // contentType returns the content type of a part in lower case, or "" if it is not declared
 // (ECMA-376-2, 7.2.3).
 func (a *archive) contentType(part string) (string, error) {
-	const contentTypes = "[Content_Types].xml"
 	if !a.has(contentTypes) {
 		return "", nil
 	}

@@ -117,10 +117,14 @@ func openImage(content []byte) (f imageFile, err error) {
 		return f, imageError(err)
 	}
 	if f.format == "webp" {
-		// A WebP file has a canvas and a frame, each with its own size. DecodeConfig returns the
-		// size of the canvas, but the decoder allocates the frame.
-		frame, _, err := image.DecodeConfig(bytes.NewReader(webpFrame(content)))
-		if err != nil || frame.Width != f.Width || frame.Height != f.Height {
+		// A WebP file has a canvas and frames, each with its own size. DecodeConfig returns the size
+		// of the canvas, but the decoder allocates the frame. It does not decode animations.
+		still := webpFrame(content)
+		frame, _, err := image.DecodeConfig(bytes.NewReader(still))
+		switch {
+		case err == nil && isAnimatedWebP(content):
+			f.content, f.Config = still, frame
+		case err != nil || frame.Width != f.Width || frame.Height != f.Height:
 			return f, errDamagedImage
 		}
 	}
@@ -219,25 +223,37 @@ func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err e
 	debug.FreeOSMemory() // of what was decoded
 	for _, r := range f.repaired() {
 		if cut, _, err := image.Decode(contextReader{ctx, r.file}); err == nil {
+			if pixels, ok := cut.(image.RGBA64Image); ok && r.step() > 1 {
+				cut = reducedImage{pixels, r.step()}
+			}
 			return cut, r.whole(), nil
 		}
 	}
 	return nil, false, err
 }
 
+// isAnimatedWebP reports whether the header of a WebP file says that it is an animation (RFC 9649,
+// 2.7).
+func isAnimatedWebP(content []byte) bool {
+	const flags, animation = 20, 1 << 1
+	return string(span(content, 12, 4)) == "VP8X" && content[flags]&animation != 0
+}
+
 // webpFrame returns a simple WebP file (RFC 9649, sections 2.5 and 2.6) with only the first frame
-// of the given file, or nil if there is none.
+// of the given file, without its opacity, or nil if there is none. What is missing of a file that
+// is cut off is missing at its end.
 func webpFrame(content []byte) []byte {
+	const frameHeader = 16 // of a frame of an animation (2.7.1.2)
 	for at := 12; at+8 <= len(content); {
 		size := int(binary.LittleEndian.Uint32(content[at+4:]))
 		switch name := string(content[at : at+4]); name {
 		case "VP8 ", "VP8L":
-			chunk := content[at+8 : min(at+8+size, len(content))] // less than size if it is cut off
-			length := uint32(4 + 8 + len(chunk) + len(chunk)%2)
-			file := binary.LittleEndian.AppendUint32([]byte("RIFF"), length)
-			file = append(append(file, "WEBP"...), name...)
-			file = binary.LittleEndian.AppendUint32(file, uint32(len(chunk)))
-			return append(append(file, chunk...), make([]byte, len(chunk)%2)...)
+			chunk := span(content, at, 8+size+size%2)
+			file := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+8+size+size%2))
+			return append(append(file, "WEBP"...), chunk...)
+		case "ANMF":
+			at += 8 + frameHeader
+			continue
 		}
 		at += 8 + size + size%2
 	}

@@ -176,6 +176,37 @@ func webpOfTwoSizes() []byte {
 		"VP8L\x0a\x00\x00\x00" + frame)
 }
 
+// animatedWebP returns an animation whose only frame is that of a still WebP, with a canvas of
+// 5,000×5,000 pixels.
+func animatedWebP(still []byte) []byte {
+	chunk := func(name string, content ...byte) []byte {
+		content = append(binary.LittleEndian.AppendUint32([]byte(name), uint32(len(content))), content...)
+		return append(content, make([]byte, len(content)%2)...)
+	}
+	file := []byte("WEBP")
+	file = append(file, chunk("VP8X", 2, 0, 0, 0, 0x87, 0x13, 0, 0x87, 0x13, 0)...)
+	file = append(file, chunk("ANIM", make([]byte, 6)...)...)
+	frame := append(make([]byte, 16), chunk("ALPH", 0, 0)...)
+	file = append(file, chunk("ANMF", append(frame, still[12:]...)...)...)
+	return chunk("RIFF", file...)
+}
+
+// The first frame of an animation is read.
+func TestAnimatedWebP(t *testing.T) {
+	t.Parallel()
+	still := stripOf(libtiffFile(t, "webp_rgb.tif"))
+	want, _ := pagePixels(t, still)
+	content := animatedWebP(still)
+	got, whole := pagePixels(t, content)
+	if rows := differingRows(got, want); got.Rect != want.Rect || len(rows) > 0 || !whole {
+		t.Errorf("got %s, rows %d that differ, whole %v, want the frame", got.Rect, rows, whole)
+	}
+	got, whole = pagePixels(t, content[:len(content)*2/3])
+	if rows := differingRows(got, want); got.Rect != want.Rect || rows[0] < 20 || whole {
+		t.Errorf("got %s, rows %d that differ, whole %v, want a part of the frame", got.Rect, rows, whole)
+	}
+}
+
 // webpHeader returns the header of a lossless WebP.
 func webpHeader(width, height uint32) []byte {
 	b := append([]byte("RIFF\x1e\x00\x00\x00WEBPVP8L\x0a\x00\x00\x00"), 0x2f)
@@ -220,6 +251,8 @@ func TestHostileImages(t *testing.T) {
 		"truncated jpeg":                   {jpegLetter.Bytes()[:100], ErrBroken},
 		"truncated tiff":                   {tiffLetter.Bytes()[:200], ErrBroken},
 		"webp of two sizes":                {webpOfTwoSizes(), ErrBroken},
+		"animation of 42 megapixels":       {animatedWebP(webpHeader(6500, 6500)), ErrUnsupported},
+		"animation without a frame":        {animatedWebP(make([]byte, 12)), ErrBroken},
 		"1×1 pixel":                        {encodePNG(image.NewGray(image.Rect(0, 0, 1, 1))), ErrNoText},
 		"60000×12 pixels":                  {encodePNG(image.NewGray(image.Rect(0, 0, 60000, 12))), nil},
 		"header of a gif":                  {[]byte("GIF89a\xff\xff\xff\xff\x00\x00\x00"), ErrUnsupported},
@@ -311,7 +344,8 @@ func FuzzImage(f *testing.F) {
 	}
 	for _, b := range [][]byte{
 		encodePNG(small), asTIFF.Bytes(), asGIF.Bytes(), asBMP.Bytes(), jpegHeader(64, 64),
-		webpOfTwoSizes(), progressiveJPEG(3), rleBMP(small), jpegTIFF(small, small),
+		webpOfTwoSizes(), animatedWebP(webpOfOneColor()), progressiveJPEG(3), rleBMP(small),
+		jpegTIFF(small, small), interlacedPNG(small),
 		libtiffFile(f, "pages_big.tif"), libtiffFile(f, "g3_2d_strips.tif"),
 		libtiffFile(f, "jpeg_cmyk.tif"), libtiffFile(f, "webp_rgb.tif"),
 		libtiffFile(f, "zstd_rgba.tif"), libtiffFile(f, "g4_tiles.tif"),

@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"hash/crc32"
+	"image"
 	"image/color"
 	"io"
 	"slices"
@@ -16,31 +17,33 @@ import (
 type repairedImage struct {
 	file  io.Reader
 	whole func() bool // reports, after file was decoded, that no pixels were missing
+	step  func() int  // returns, after that, the distance of the pixels that there are
 }
 
 // repaired returns the files that a decoder may read although it does not read f. Decoders return
-// no pixels of an image that is cut off. The pixels that are missing in a PNG or GIF are white. In
-// a JPEG and a WebP they are decoded from zeros, which results in shapeless blocks.
+// no pixels of an image that is cut off. The pixels that are missing in a PNG or GIF are white,
+// except in an interlaced PNG, which is reduced to the pixels that there are. In a JPEG and a WebP
+// they are decoded from zeros, which results in shapeless blocks.
 func (f imageFile) repaired() []repairedImage {
-	never := func() bool { return false }
+	never, one := func() bool { return false }, func() int { return 1 }
 	content, missing := bytes.NewReader(f.content), int64(f.Width)*int64(f.Height)
 	switch f.format {
 	case "jpeg":
 		const end = "\xff\xd9"
 		padding := io.LimitReader(zeros{}, missing)
 		return []repairedImage{
-			{io.MultiReader(content, strings.NewReader(end)), func() bool { return true }},
-			{io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end)), never},
+			{io.MultiReader(content, strings.NewReader(end)), func() bool { return true }, one},
+			{io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end)), never, one},
 		}
 	case "webp":
-		return []repairedImage{{io.MultiReader(content, io.LimitReader(zeros{}, 4*missing)), never}}
+		return []repairedImage{{io.MultiReader(content, io.LimitReader(zeros{}, 4*missing)), never, one}}
 	case "gif":
 		if file, pixels := repairGIF(f.content, f.ColorModel); file != nil {
-			return []repairedImage{{file, func() bool { return !pixels.padded }}}
+			return []repairedImage{{file, func() bool { return !pixels.padded }, one}}
 		}
 	case "png":
 		if p := repairPNG(f.content, f.Height); p != nil {
-			return []repairedImage{{p, func() bool { return !p.rows.padded }}}
+			return []repairedImage{{p, func() bool { return !p.rows.padded }, p.step}}
 		}
 	}
 	return nil
@@ -61,11 +64,11 @@ type pngRows struct {
 	compressed bytes.Buffer
 	out        bytes.Buffer
 	ended      bool
+	passes     []int // the places in rows where each pass of an interlaced PNG ends
 }
 
 // repairPNG returns a PNG with the rows that there are in content, and white ones to the height.
-// In a PNG with a palette they have its first color. It returns nil if there is no row, and for an
-// interlaced PNG, whose rows each have a part of the pixels of the whole image.
+// In a PNG with a palette they have its first color. It returns nil if there is no row.
 func repairPNG(content []byte, height int) *pngRows {
 	const signature, header, palette = 8, 33, 3
 	var data []io.Reader
@@ -80,7 +83,7 @@ func repairPNG(content []byte, height int) *pngRows {
 		}
 		at += 12 + len(chunk)
 	}
-	if start < header || content[28] != 0 {
+	if start < header {
 		return nil
 	}
 	rows, err := zlib.NewReader(io.MultiReader(data...))
@@ -90,7 +93,8 @@ func repairPNG(content []byte, height int) *pngRows {
 	depth, kind := int(content[24]), content[25]
 	samples := map[byte]int{2: 3, 4: 2, 6: 4}[kind]
 	width := int(binary.BigEndian.Uint32(content[16:]))
-	stride := (width*depth*max(1, samples) + 7) / 8
+	bits := depth * max(1, samples)
+	stride := (width*bits + 7) / 8
 	first := make([]byte, 1+stride)
 	if _, err := io.ReadFull(rows, first); err != nil {
 		return nil
@@ -103,9 +107,63 @@ func repairPNG(content []byte, height int) *pngRows {
 	p := &pngRows{rows: &paddedRows{
 		rows: io.MultiReader(bytes.NewReader(first), rows), white: white, left: height * len(white),
 	}}
+	if interlaced := content[28] != 0; interlaced {
+		p.passes = pngPasses(width, height, bits)
+		p.rows.left, p.rows.white = p.passes[len(p.passes)-1], []byte{0}
+	}
 	p.compressor, _ = zlib.NewWriterLevel(&p.compressed, zlib.NoCompression)
 	p.out.Write(content[:start])
 	return p
+}
+
+// adam7 has the first column and row of the pixels of each pass of an interlaced PNG, and their
+// distances (PNG, third edition, 8.2).
+var adam7 = [][4]int{
+	{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2},
+}
+
+// pngPasses returns where the rows of each pass of an interlaced PNG end.
+func pngPasses(width, height, bits int) (ends []int) {
+	end := 0
+	for _, pass := range adam7 {
+		columns := (width - pass[0] + pass[2] - 1) / pass[2]
+		rows := (height - pass[1] + pass[3] - 1) / pass[3]
+		if columns > 0 {
+			end += rows * (1 + (columns*bits+7)/8)
+		}
+		ends = append(ends, end)
+	}
+	return ends
+}
+
+// step returns the distance of the pixels of the passes that are whole, in both directions.
+func (p *pngRows) step() int {
+	whole := 0
+	for whole < len(p.passes) && p.passes[whole] <= p.rows.kept {
+		whole++
+	}
+	if len(p.passes) == 0 {
+		return 1
+	}
+	return []int{8, 8, 8, 4, 4, 2, 2, 1}[whole]
+}
+
+// reducedImage is an image with only the pixels at multiples of step. Its bounds begin at 0. It
+// implements image.RGBA64Image, without which it could not be scaled onto an image.Gray.
+type reducedImage struct {
+	image.RGBA64Image
+	step int
+}
+
+func (r reducedImage) Bounds() image.Rectangle {
+	size := r.RGBA64Image.Bounds().Size()
+	return image.Rect(0, 0, (size.X+r.step-1)/r.step, (size.Y+r.step-1)/r.step)
+}
+
+func (r reducedImage) At(x, y int) color.Color { return r.RGBA64At(x, y) }
+
+func (r reducedImage) RGBA64At(x, y int) color.RGBA64 {
+	return r.RGBA64Image.RGBA64At(x*r.step, y*r.step)
 }
 
 func (p *pngRows) Read(b []byte) (int, error) {
@@ -146,12 +204,13 @@ func repairGIF(content []byte, model color.Model) (file io.Reader, pixels *padde
 	for at+2 < len(content) && content[at] == 0x21 { // an extension
 		_, at = gifBlocks(content, at+2)
 	}
-	image := span(content, at, descriptor)
-	if len(image) < descriptor || image[0] != 0x2c {
+	picture := span(content, at, descriptor)
+	if len(picture) < descriptor || picture[0] != 0x2c {
 		return nil, nil
 	}
-	at += descriptor + colors(image[9])
-	size := int(binary.LittleEndian.Uint16(image[5:])) * int(binary.LittleEndian.Uint16(image[7:]))
+	at += descriptor + colors(picture[9])
+	width, height := binary.LittleEndian.Uint16(picture[5:]), binary.LittleEndian.Uint16(picture[7:])
+	size := int(width) * int(height)
 	if at >= len(content) || content[at] < 2 || content[at] > 8 {
 		return nil, nil
 	}
@@ -193,6 +252,7 @@ type paddedRows struct {
 	white []byte
 	left  int // bytes
 
+	kept          int // bytes that were read from rows
 	ended, padded bool
 }
 
@@ -203,6 +263,7 @@ func (p *paddedRows) Read(b []byte) (n int, err error) {
 	}
 	if !p.ended {
 		n, err = p.rows.Read(b)
+		p.kept += n
 		p.ended = err != nil
 	}
 	if n == 0 && p.ended {

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"image/gif"
@@ -77,5 +78,69 @@ func TestImagesCutOff(t *testing.T) {
 				t.Errorf("got rows %d that differ, whole %v, want all rows", rows, whole)
 			}
 		})
+	}
+}
+
+// interlacedPNG returns the image as an interlaced PNG.
+func interlacedPNG(img *image.Gray) []byte {
+	var rows bytes.Buffer
+	for _, pass := range adam7 {
+		for y := pass[1]; y < img.Rect.Dy() && pass[0] < img.Rect.Dx(); y += pass[3] {
+			rows.WriteByte(0) // not filtered
+			for x := pass[0]; x < img.Rect.Dx(); x += pass[2] {
+				rows.WriteByte(img.GrayAt(x, y).Y)
+			}
+		}
+	}
+	header := binary.BigEndian.AppendUint32(nil, uint32(img.Rect.Dx()))
+	header = binary.BigEndian.AppendUint32(header, uint32(img.Rect.Dy()))
+	var p pngRows
+	p.out.WriteString("\x89PNG\r\n\x1a\n")
+	p.chunk("IHDR", append(header, 8, 0, 0, 0, 1))
+	p.chunk("IDAT", deflate(rows.Bytes()))
+	p.chunk("IEND", nil)
+	return p.out.Bytes()
+}
+
+// An interlaced PNG that is cut off is reduced to the passes that are whole.
+func TestInterlacedPNGCutOff(t *testing.T) {
+	t.Parallel()
+	page := libtiffPage(t)
+	content := interlacedPNG(page)
+	if got, whole := pagePixels(t, content); len(differingRows(got, page)) > 0 || !whole {
+		t.Fatalf("got rows %d that differ, whole %v, want all", differingRows(got, page), whole)
+	}
+	steps := map[int]bool{}
+	for percent := 10; percent < 100; percent += 10 {
+		got, whole := pagePixels(t, content[:len(content)*percent/100])
+		step := (page.Rect.Dx() + got.Rect.Dx() - 1) / got.Rect.Dx()
+		steps[step] = true
+		want := image.NewGray(got.Rect)
+		for y := range got.Rect.Dy() {
+			for x := range got.Rect.Dx() {
+				want.SetGray(x, y, page.GrayAt(x*step, y*step))
+			}
+		}
+		if rows := differingRows(got, want); len(rows) > 0 || whole {
+			t.Errorf("%d %%: got rows %d that differ from every pixel of %d, whole %v",
+				percent, rows, step, whole)
+		}
+	}
+	f, err := openImage(content[:len(content)/2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := f.decode(t.Context()); err != nil || slices.Min(got.Pix) > 100 {
+		t.Errorf("got %v, and no dark pixel for tesseract", err)
+	}
+	if !steps[8] || !steps[4] || !steps[2] {
+		t.Errorf("got steps %v, want 8, 4 and 2 among them", steps)
+	}
+	for _, size := range []image.Rectangle{image.Rect(0, 0, 20, 20), image.Rect(0, 0, 33, 21)} {
+		small := image.NewGray(size)
+		content := interlacedPNG(small)
+		if got, _ := pagePixels(t, content[:len(content)-12]); got.Rect != size {
+			t.Errorf("without its end: got %s, want %s", got.Rect, size)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func pdfObjects(content []byte) iter.Seq[pdfObject] {
 				continue
 			}
 			for packed := range o.packedObjects(&left) {
-				if !yield(packed) {
+				if n++; n > maxPDFObjects || !yield(packed) {
 					return
 				}
 			}

@@ -52,8 +52,14 @@ func TestRepair(t *testing.T) {
 	object := func(n int) string {
 		return fmt.Sprintf("%d 0 obj\n<< /Type /Page /Parent 1 0 R >>\nendobj\n", n)
 	}
+	packed := func(body string) string {
+		return "%PDF-1.7\n9 0 obj << /Type /ObjStm /First 4 >> stream\n3 0 " + body +
+			"endstream endobj\n"
+	}
 	for name, c := range map[string]struct{ content, want string }{
 		"pages":      {"%PDF-1.7\n" + object(3) + object(5), "/Count 2 /Kids [ 3 0 R 5 0 R ]"},
+		"packed":     {packed("<< /Type /Page /A 1 >>"), "\n3 0 obj\n<< /Type /Page /A 1 >>\nendobj\n"},
+		"not packed": {packed("(a)") + object(3) + object(4), "/Kids [ 3 0 R 4 0 R ]"},
 		"a new page": {"%PDF-1.7\n" + object(3) + object(3), "/Count 1 /Kids [ 3 0 R ]"},
 		"no pages":   {"%PDF-1.7\n1 0 obj\n<< /Type /Pages >>\nendobj\n", ""},
 		"encrypted":  {"%PDF-1.7\n" + object(3) + "trailer << /Encrypt 4 0 R >>", ""},
@@ -65,6 +71,17 @@ func TestRepair(t *testing.T) {
 				t.Errorf("got %.300q, want %q in it", got, c.want)
 			}
 		})
+	}
+}
+
+// Of a PDF that is cut off after its object streams, what is in them is read.
+func TestPackedPDFCutOff(t *testing.T) {
+	t.Parallel()
+	content := packedPDF("page", "file")
+	cut := bytes.Index(content, []byte("/Type /XRef"))
+	got, err := extractBytes(shared(t), content[:cut])
+	if want := "page\n\nfile"; err != nil || got.Text != want || !got.Truncated {
+		t.Errorf("got %+v, %v, want the text %q, truncated", got, err, want)
 	}
 }
 
@@ -111,10 +128,10 @@ func TestHostilePDFObjects(t *testing.T) {
 	objectStream := fmt.Sprintf("1 0 obj<</Type/ObjStm/First 9/Filter/FlateDecode>>stream\n%s"+
 		"\nendstream endobj\n", bomb)
 	for name, content := range map[string]string{
-		"streams without an end": strings.Repeat("1 0 obj<</Type/EmbeddedFile>>stream\n", 1<<19),
+		"streams without an end": strings.Repeat("1 0 obj<</Type/EmbeddedFile>>stream\n", 1<<18),
 		"one end for all":        strings.Repeat("1 0 obj<<>>stream\n", 1<<20) + "endstream",
-		"object streams":         strings.Repeat(objectStream, 500),
-		"arrays":                 strings.Repeat("1 0 obj[1 0 R]endobj ", 1<<20),
+		"object streams":         strings.Repeat(objectStream, 100),
+		"arrays":                 strings.Repeat("1 0 obj[1 0 R]endobj ", 1<<19),
 		"files of one object": "1 0 obj<</AF[" + strings.Repeat("1 0 R ", 1000) + "]>>endobj " +
 			"1 0 obj<</Type/EmbeddedFile>>stream endstream",
 	} {

@@ -221,7 +221,8 @@ func (f imageFile) pixels(ctx context.Context) (_ image.Image, whole bool, err e
 		return decoded, true, nil
 	}
 	debug.FreeOSMemory() // of what was decoded
-	for _, r := range f.repaired() {
+	for _, r := range f.repaired(ctx) {
+		debug.FreeOSMemory() // of what was decoded to find the damage, or before this file
 		if cut, _, err := image.Decode(contextReader{ctx, r.file}); err == nil {
 			if pixels, ok := cut.(image.RGBA64Image); ok && r.step() > 1 {
 				cut = reducedImage{pixels, r.step()}

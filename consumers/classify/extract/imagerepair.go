@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/lzw"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"hash/crc32"
 	"image"
@@ -13,7 +14,7 @@ import (
 	"strings"
 )
 
-// repairedImage is an image file without an end, to which an end was added.
+// repairedImage is an image file without an end, or with damage, to which an end was added.
 type repairedImage struct {
 	file  io.Reader
 	whole func() bool // reports, after file was decoded, that no pixels were missing
@@ -23,17 +24,24 @@ type repairedImage struct {
 // repaired returns the files that a decoder may read although it does not read f. Decoders return
 // no pixels of an image that is cut off. The pixels that are missing in a PNG or GIF are white,
 // except in an interlaced PNG, which is reduced to the pixels that there are. In a JPEG and a WebP
-// they are decoded from zeros, which results in shapeless blocks.
-func (f imageFile) repaired() []repairedImage {
+// they are decoded from zeros, which results in shapeless blocks, or a progressive
+// JPEG is read without its last scans. A JPEG that is damaged is cut off where the damage is.
+func (f imageFile) repaired(ctx context.Context) []repairedImage {
 	never, one := func() bool { return false }, func() int { return 1 }
 	content, missing := bytes.NewReader(f.content), int64(f.Width)*int64(f.Height)
 	switch f.format {
 	case "jpeg":
 		const end = "\xff\xd9"
-		padding := io.LimitReader(zeros{}, missing)
+		damage := f.jpegDamage(ctx)
 		return []repairedImage{
 			{io.MultiReader(content, strings.NewReader(end)), func() bool { return true }, one},
-			{io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end)), never, one},
+			{io.MultiReader(
+				bytes.NewReader(f.content[:damage]), io.LimitReader(zeros{}, missing),
+				strings.NewReader(end),
+			), never, one},
+			{io.MultiReader(
+				bytes.NewReader(f.content[:lastScan(f.content[:damage])]), strings.NewReader(end),
+			), never, one},
 		}
 	case "webp":
 		return []repairedImage{{io.MultiReader(content, io.LimitReader(zeros{}, 4*missing)), never, one}}
@@ -48,6 +56,27 @@ func (f imageFile) repaired() []repairedImage {
 	}
 	return nil
 }
+
+// jpegDamage returns the place in a JPEG from which on it cannot be decoded. The decoder sees that a
+// code is wrong a few bytes after it.
+func (f imageFile) jpegDamage(ctx context.Context) int {
+	const seenWithin = 8
+	content := bytes.NewReader(f.content)
+	_, _, _ = image.Decode(contextReader{ctx, singleBytes{content}})
+	if content.Len() == 0 {
+		return len(f.content)
+	}
+	return max(0, len(f.content)-content.Len()-seenWithin)
+}
+
+// singleBytes reads one byte at a time, so that a decoder reads nothing ahead.
+type singleBytes struct{ io.Reader }
+
+func (s singleBytes) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(1, len(p))]) }
+
+// lastScan returns where the last scan of a JPEG begins (ITU-T T.81, B.2.3). A progressive JPEG has
+// several, each of which makes the image sharper, and of which some cannot be padded with zeros.
+func lastScan(content []byte) int { return max(0, bytes.LastIndex(content, []byte("\xff\xda"))) }
 
 // zeros is an endless reader of zeros.
 type zeros struct{}

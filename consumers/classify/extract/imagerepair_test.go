@@ -6,8 +6,11 @@ import (
 	"image"
 	"image/color"
 	"image/gif"
+	"image/jpeg"
 	"image/png"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/image/bmp"
@@ -78,6 +81,51 @@ func TestImagesCutOff(t *testing.T) {
 				t.Errorf("got rows %d that differ, whole %v, want all rows", rows, whole)
 			}
 		})
+	}
+}
+
+// A JPEG that is damaged is read to the damage, as if it were cut off there.
+func TestDamagedJPEG(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, libtiffPage(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	content := b.Bytes()
+	want, _ := pagePixels(t, content)
+	for name, damage := range map[string]string{
+		"end in the middle": "\xff\xd9", "wrong codes": strings.Repeat("\xff\x00", 20),
+	} {
+		damaged := bytes.Clone(content)
+		copy(damaged[len(damaged)*2/3:], damage)
+		got, whole := pagePixels(t, damaged)
+		if rows := differingRows(got, want); whole || len(rows) == 0 || rows[0] < 20 {
+			t.Errorf("%s: got rows %d that differ, whole %v, want only some of the last ones",
+				name, rows, whole)
+		}
+	}
+}
+
+// The later scans of a progressive JPEG make it sharper.
+func TestProgressiveJPEGCutOff(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/cases/i_progressive.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := pagePixels(t, content)
+	for percent := 40; percent < 100; percent += 5 {
+		got, whole := pagePixels(t, content[:len(content)*percent/100])
+		if whole || got.Rect != want.Rect {
+			t.Fatalf("%d %%: got %s, whole %v, want %s, not whole", percent, got.Rect, whole, want.Rect)
+		}
+		difference := 0
+		for i := range want.Pix {
+			difference += max(int(want.Pix[i])-int(got.Pix[i]), int(got.Pix[i])-int(want.Pix[i]))
+		}
+		if mean := difference / len(want.Pix); mean > 25 {
+			t.Errorf("%d %%: pixels differ by %d on average", percent, mean)
+		}
 	}
 }
 

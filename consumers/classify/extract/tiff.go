@@ -27,6 +27,7 @@ const (
 	tagJPEGTables                   = 347
 	tagJPEGFile, tagJPEGFileLength  = 513, 514
 	tagT4Options, tagExtraSamples   = 292, 338
+	tagSampleFormat                 = 339
 	tagSubsampling                  = 530
 )
 
@@ -36,7 +37,7 @@ func (d tiffDirectory) decode(
 	ctx context.Context, content []byte,
 ) (_ *image.Gray, whole bool, err error) {
 	if !d.isReadable() {
-		return nil, false, fmt.Errorf("%w: TIFF with an unknown compression", ErrUnsupported)
+		return nil, false, fmt.Errorf("%w: TIFF in a variant that is not read", ErrUnsupported)
 	}
 	if d.value(tagCompression, 0) == compressionOldJPEG {
 		return d.decodeOldJPEG(ctx, content)
@@ -62,7 +63,10 @@ func (d tiffDirectory) decode(
 		}
 		corner := image.Pt(i%columns*cellWidth, i/columns*cellHeight)
 		strip := d.inOrder(span(content, d.value(offsets, first+i), d.value(counts, first+i)))
-		size := image.Pt(cellWidth, min(cellHeight, height-corner.Y))
+		size := image.Pt(cellWidth, cellHeight)
+		if !d.isTiled() { // only the last strip is lower; tiles are padded
+			size.Y = min(cellHeight, height-corner.Y)
+		}
 		cell, wholeCell := d.decodeCell(ctx, strip, size)
 		whole = whole && wholeCell
 		if cell == nil {

@@ -179,3 +179,21 @@ func TestHugeTIFFTiles(t *testing.T) {
 		}
 	}
 }
+
+// Samples of a kind that no scanner writes are not read, although the file is sound.
+func TestUnreadTIFFSamples(t *testing.T) {
+	img := image.NewGray(image.Rect(0, 0, 40, 40))
+	strips := [][]byte{make([]byte, 4*40*40)}
+	for name, fields := range map[string]map[int][]uint32{
+		"floating point": {tagBits: {16}, tagSampleFormat: {3}}, "32 bits": {tagBits: {32}},
+	} {
+		content := tiffFile(img, strips, fields)
+		f, err := openImage(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := f.decode(t.Context()); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s: got %v, want %v", name, err, ErrUnsupported)
+		}
+	}
+}

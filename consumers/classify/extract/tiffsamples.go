@@ -73,8 +73,12 @@ func (d tiffDirectory) size() (width, height int) {
 	return width, height
 }
 
-// isReadable reports whether the compression of the page is one that is read.
+// isReadable reports whether the compression and the samples of the page are of a kind that is read.
 func (d tiffDirectory) isReadable() bool {
+	const floatingPoint = 3
+	if d.value(tagSampleFormat, 0) == floatingPoint || d.value(tagBits, 0) > 16 {
+		return false
+	}
 	switch d.value(tagCompression, 0) {
 	case 0, compressionNone, compressionLZW, compressionDeflate, compressionOldDeflate,
 		compressionPackBits, compressionZSTD, compressionWebP:

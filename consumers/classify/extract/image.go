@@ -12,6 +12,7 @@ import (
 	"image/jpeg"
 	_ "image/png" // a decoder for image.Decode
 	"runtime/debug"
+	"slices"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/tiff"
@@ -364,8 +365,10 @@ func isProgressive(content []byte) bool {
 }
 
 // toGray converts an image to gray, with transparent pixels in white. It enlarges a small image and
-// reduces a large one to the limits of a scan.
+// reduces a large one to the limits of a scan. Light letters on a transparent background become dark
+// ones on white.
 func toGray(img image.Image) *image.Gray {
+	const light = 0xc0
 	bounds := img.Bounds()
 	width, height := bounds.Dx(), bounds.Dy()
 	scale := min(1, scanScale(float64(width), float64(height)))
@@ -375,10 +378,23 @@ func toGray(img image.Image) *image.Gray {
 	scaledWidth := max(1, int(float64(width)*scale))
 	scaledHeight := max(1, int(float64(height)*scale))
 	gray := newWhite(scaledWidth, scaledHeight)
-	if scale == 1 {
-		draw.Draw(gray, gray.Rect, img, bounds.Min, draw.Over)
-	} else {
-		draw.ApproxBiLinear.Scale(gray, gray.Rect, img, bounds, draw.Over, nil)
+	scaleOnto(gray, img)
+	opaque, ok := img.(interface{ Opaque() bool })
+	if ok && slices.Min(gray.Pix) >= light && !opaque.Opaque() {
+		clear(gray.Pix)
+		scaleOnto(gray, img)
+		for i := range gray.Pix {
+			gray.Pix[i] = ^gray.Pix[i]
+		}
 	}
 	return gray
+}
+
+// scaleOnto draws an image onto a page, in the size of the page.
+func scaleOnto(page *image.Gray, img image.Image) {
+	if img.Bounds().Size() == page.Rect.Size() {
+		draw.Draw(page, page.Rect, img, img.Bounds().Min, draw.Over)
+	} else {
+		draw.ApproxBiLinear.Scale(page, page.Rect, img, img.Bounds(), draw.Over, nil)
+	}
 }

@@ -26,14 +26,17 @@ func TestImageFormats(t *testing.T) {
 	letter := letterImage()
 	palette := image.NewPaletted(letter.Rect, color.Palette{color.Black, color.White})
 	transparent := image.NewNRGBA(letter.Rect) // black letters without a background
+	white := image.NewNRGBA(letter.Rect)       // white letters without a background
 	for i, p := range letter.Pix {
 		palette.Pix[i] = p >> 7
 		transparent.Pix[4*i+3] = 255 - p
+		copy(white.Pix[4*i:], []byte{0xff, 0xff, 0xff, 255 - p})
 	}
 	want := toGray(letter)
 	for name, encode := range map[string]func(io.Writer) error{
 		"png":             func(w io.Writer) error { return png.Encode(w, letter) },
 		"transparent png": func(w io.Writer) error { return png.Encode(w, transparent) },
+		"white letters":   func(w io.Writer) error { return png.Encode(w, white) },
 		"jpeg":            func(w io.Writer) error { return jpeg.Encode(w, letter, nil) },
 		"tiff": func(w io.Writer) error {
 			return tiff.Encode(w, letter, &tiff.Options{Compression: tiff.Deflate})

@@ -365,8 +365,8 @@ func isProgressive(content []byte) bool {
 }
 
 // toGray converts an image to gray, with transparent pixels in white. It enlarges a small image and
-// reduces a large one to the limits of a scan. Light letters on a transparent background become dark
-// ones on white.
+// reduces a large one to the limits of a scan. Light letters on a transparent background become
+// dark ones on white.
 func toGray(img image.Image) *image.Gray {
 	const light = 0xc0
 	bounds := img.Bounds()

@@ -57,8 +57,8 @@ func (f imageFile) repaired(ctx context.Context) []repairedImage {
 	return nil
 }
 
-// jpegDamage returns the place in a JPEG from which on it cannot be decoded. The decoder sees that a
-// code is wrong a few bytes after it.
+// jpegDamage returns the place in a JPEG from which on it cannot be decoded. The decoder sees that
+// a code is wrong a few bytes after it.
 func (f imageFile) jpegDamage(ctx context.Context) int {
 	const seenWithin = 8
 	content := bytes.NewReader(f.content)

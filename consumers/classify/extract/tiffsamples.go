@@ -73,7 +73,7 @@ func (d tiffDirectory) size() (width, height int) {
 	return width, height
 }
 
-// isReadable reports whether the compression and the samples of the page are of a kind that is read.
+// isReadable reports whether the compression and the samples of the page are ones that are read.
 func (d tiffDirectory) isReadable() bool {
 	const floatingPoint = 3
 	if d.value(tagSampleFormat, 0) == floatingPoint || d.value(tagBits, 0) > 16 {

@@ -296,6 +296,32 @@ func TestArchives(t *testing.T) {
 			pages: 1,
 			want:  "Slide\n\nSales\nBerlin\n\nNice\nThanks",
 		},
+		"docx with hidden paragraph marks and former properties": {
+			content: docx(`<w:p><w:pPr><w:rPr><w:specVanish/><w:vanish/></w:rPr></w:pPr>` +
+				`<w:r><w:t>Run-in heading</w:t></w:r></w:p>` +
+				`<w:p><w:r><w:rPr><w:vanish w:val="off"/></w:rPr><w:t>shown </w:t></w:r>` +
+				`<w:r><w:rPr><w:rPrChange><w:rPr><w:vanish/></w:rPr></w:rPrChange></w:rPr>` +
+				`<w:t>again</w:t></w:r></w:p>`),
+			kind: wordType,
+			want: "Run-in heading\nshown again",
+		},
+		"docx with hidden styles": {
+			content: docx(`<w:p><w:pPr><w:pStyle w:val="Note"/></w:pPr><w:r><w:t>hidden</w:t></w:r>`+
+				`<w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>a</w:t></w:r></w:p>`+
+				`<w:p><w:r><w:rPr><w:rStyle w:val="Based"/></w:rPr><w:t>hidden</w:t></w:r>`+
+				`<w:r><w:rPr><w:rStyle w:val="Shown"/></w:rPr><w:t>b</w:t></w:r></w:p>`+
+				`<w:p><w:r><w:rPr><w:rStyle w:val="Loop"/></w:rPr><w:t>c</w:t></w:r></w:p>`,
+				related("word/_rels/document.xml.rels", "styles", "styles.xml"),
+				part{"word/styles.xml", `<w:style w:type="character" w:styleId="Based">` +
+					`<w:basedOn w:val="Hidden"/></w:style>` +
+					`<w:style w:styleId="Hidden"><w:rPr><w:vanish/></w:rPr></w:style>` +
+					`<w:style w:styleId="Note"><w:rPr><w:vanish/></w:rPr></w:style>` +
+					`<w:style w:styleId="Shown"><w:basedOn w:val="Hidden"/>` +
+					`<w:rPr><w:vanish w:val="false"/></w:rPr></w:style>` +
+					`<w:style w:styleId="Loop"><w:basedOn w:val="Loop"/></w:style>`}),
+			kind: wordType,
+			want: "a\nb\nc",
+		},
 		"odt with an embedded sheet": {
 			content: odt(`<text:p>Letter</text:p>`,
 				part{"Object 1/content.xml", `<table:table table:name="T"><table:table-cell>` +

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -110,7 +109,8 @@ func (a *archive) contentType(part string) (string, error) {
 // readWord reads a word processing document: its body, then its headers, footers, notes and
 // comments.
 func (a *archive) readWord(main string, text *text) error {
-	if err := a.readParagraphs(main, text); err != nil {
+	styles := a.wordStyles(main)
+	if err := a.readStyledParagraphs(main, styles, text); err != nil {
 		return err
 	}
 	related, err := a.relationships(main)
@@ -128,7 +128,7 @@ func (a *archive) readWord(main string, text *text) error {
 	}
 	slices.Sort(parts)
 	for _, part := range slices.Compact(parts) {
-		if err := a.readParagraphs(part, text); err != nil {
+		if err := a.readStyledParagraphs(part, styles, text); err != nil {
 			return err
 		}
 	}
@@ -231,128 +231,6 @@ func (a *archive) readChart(part string, text *text) error {
 		},
 		done: text.full,
 	})
-}
-
-// readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
-// a paragraph, "r" a run, and "t" the characters of a run.
-func (a *archive) readParagraphs(part string, text *text) error {
-	text.breakLine()
-	text.breakLine()
-	p := &paragraphReader{text: text}
-	return a.parse(part, xmlHandler{
-		start: p.start, end: p.end, text: p.characters, done: text.full,
-	})
-}
-
-// paragraphReader writes the text of the paragraphs of a part.
-type paragraphReader struct {
-	text          *text
-	inCharacters  bool // in a "t" or "text"; other characters between tags are not text
-	commentStarts bool // the next characters are the first of a comment
-	// fallbacks is the number of open elements that repeat the content before them for old
-	// programs.
-	fallbacks int
-	// movedAway is the number of open elements whose content was deleted or moved to another place.
-	movedAway   int
-	runHidden   bool
-	slideHidden bool
-	// instruction is that of a field, which is a formula if it begins with "EQ".
-	instruction   strings.Builder
-	inInstruction bool
-}
-
-func (p *paragraphReader) start(name string, attributes func() map[string]string) {
-	switch name {
-	case "t", "text":
-		p.inCharacters = true
-	case "tab", "ptab":
-		p.text.flow(" ")
-	case "nobreakhyphen":
-		p.text.flow("-")
-	case "br", "cr":
-		p.text.breakLine()
-	case "p", "cm", "comment":
-		p.commentStarts = p.commentStarts || name == "comment"
-		p.text.startLine()
-	case "fallback":
-		p.fallbacks++
-	case "movefrom", "del":
-		p.movedAway++
-	case "textpath":
-		p.text.flow(attributes()["string"] + " ")
-	case "fldchar":
-		p.endInstruction()
-	case "instrtext":
-		p.inInstruction = true
-	case "vanish":
-		value := attributes()["val"]
-		p.runHidden = value != "0" && value != "false"
-	case "sld":
-		p.slideHidden = attributes()["show"] == "0"
-	}
-}
-
-func (p *paragraphReader) end(name string) {
-	switch name {
-	case "t", "text":
-		p.inCharacters = false
-	case "r":
-		p.runHidden = false
-	case "p":
-		p.endInstruction()
-		p.runHidden = false
-		p.text.startLine()
-	case "fallback":
-		p.fallbacks = max(0, p.fallbacks-1)
-	case "instrtext":
-		p.inInstruction = false
-	case "movefrom", "del":
-		p.movedAway = max(0, p.movedAway-1)
-	}
-}
-
-func (p *paragraphReader) characters(s string) {
-	hidden := p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
-	if p.inCharacters && !hidden {
-		if p.commentStarts {
-			s, p.commentStarts = withoutNotice(s), false
-		}
-		p.text.flow(s)
-	}
-	if p.inInstruction && !hidden && p.instruction.Len() < maxTextBytes {
-		p.instruction.WriteString(s)
-	}
-}
-
-// formulaCode matches what is not text in a formula that is a field: the switches, with the code of
-// a character or a length after some of them, and the signs around their arguments.
-var formulaCode = regexp.MustCompile(`\\[A-Za-z]+[0-9]*|[(),;]`)
-
-// endInstruction writes the text of a formula.
-func (p *paragraphReader) endInstruction() {
-	if formula, ok := strings.CutPrefix(strings.TrimSpace(p.instruction.String()), "EQ "); ok {
-		p.text.flow(formulaCode.ReplaceAllString(formula, " "))
-	}
-	p.instruction.Reset()
-}
-
-// noticeLink is in the notice that Excel writes, in its own language, before a threaded comment,
-// for its versions that do not have them. The notice ends with the word for "comment" and a colon.
-const noticeLink = "linkid=870924"
-
-// withoutNotice returns the text of a comment without that notice.
-func withoutNotice(comment string) string {
-	if _, after, ok := strings.Cut(comment, noticeLink); ok {
-		if _, text, ok := strings.Cut(strings.ReplaceAll(after, "：", ":"), ":"); ok {
-			return text
-		}
-	}
-	if strings.HasPrefix(comment, "[Threaded comment]") {
-		if _, after, ok := strings.Cut(comment, "Comment:"); ok {
-			return after
-		}
-	}
-	return comment
 }
 
 // readAll returns the content of a part, up to maxTextBytes.

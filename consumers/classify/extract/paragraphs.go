@@ -1,0 +1,165 @@
+package extract
+
+import (
+	"regexp"
+	"strings"
+)
+
+// readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
+// a paragraph, "r" a run, and "t" the characters of a run.
+func (a *archive) readParagraphs(part string, text *text) error {
+	return a.readStyledParagraphs(part, nil, text)
+}
+
+// readStyledParagraphs reads the paragraphs of a part that are not hidden by one of the styles.
+func (a *archive) readStyledParagraphs(part string, styles styles, text *text) error {
+	text.breakLine()
+	text.breakLine()
+	p := &paragraphReader{text: text, styles: styles}
+	return a.parse(part, xmlHandler{
+		start: p.start, end: p.end, text: p.characters, done: text.full,
+	})
+}
+
+// paragraphReader writes the text of the paragraphs of a part.
+type paragraphReader struct {
+	text          *text
+	styles        styles
+	inCharacters  bool // in a "t" or "text"; other characters between tags are not text
+	commentStarts bool // the next characters are the first of a comment
+	// fallbacks is the number of open elements that repeat the content before them for old
+	// programs.
+	fallbacks int
+	// movedAway is the number of open elements whose content was deleted or moved to another place.
+	movedAway int
+	// former is the number of open elements with the properties before a tracked change.
+	former int
+	// The style of a paragraph hides its runs, unless their own properties show them.
+	paragraphHidden, runHidden bool
+	slideHidden                bool
+	// instruction is that of a field, which is a formula if it begins with "EQ".
+	instruction   strings.Builder
+	inInstruction bool
+}
+
+func (p *paragraphReader) start(name string, attributes func() map[string]string) {
+	switch name {
+	case "t", "text":
+		p.inCharacters = true
+	case "tab", "ptab":
+		p.text.flow(" ")
+	case "nobreakhyphen":
+		p.text.flow("-")
+	case "br", "cr":
+		p.text.breakLine()
+	case "p", "cm", "comment":
+		p.commentStarts = p.commentStarts || name == "comment"
+		p.paragraphHidden = false
+		p.text.startLine()
+	case "r":
+		// The properties of the paragraph, which were read before, are those of its mark. The mark of a
+		// heading that continues in the next paragraph is hidden (ECMA-376-1, 17.3.1.29 and 17.3.2.36).
+		p.runHidden = p.paragraphHidden
+	case "pstyle", "rstyle", "vanish":
+		if p.former == 0 {
+			p.property(name, attributes()["val"])
+		}
+	case "rprchange", "pprchange":
+		p.former++
+	case "fallback":
+		p.fallbacks++
+	case "movefrom", "del":
+		p.movedAway++
+	case "textpath":
+		p.text.flow(attributes()["string"] + " ")
+	case "fldchar":
+		p.endInstruction()
+	case "instrtext":
+		p.inInstruction = true
+	case "sld":
+		p.slideHidden = isOff(attributes()["show"])
+	}
+}
+
+// property handles a property of a paragraph or a run that determines whether it is hidden.
+func (p *paragraphReader) property(name, value string) {
+	switch name {
+	case "pstyle":
+		p.paragraphHidden = p.styles.hide(value)
+	case "rstyle":
+		p.runHidden = p.runHidden || p.styles.hide(value)
+	case "vanish":
+		p.runHidden = !isOff(value)
+	}
+}
+
+// isOff reports whether a property with two states is off (ECMA-376-1, 22.9.2.7; older programs
+// write "off"). It is on if it has no value.
+func isOff(value string) bool {
+	return value == "0" || value == "false" || value == "off"
+}
+
+func (p *paragraphReader) end(name string) {
+	switch name {
+	case "t", "text":
+		p.inCharacters = false
+	case "r":
+		p.runHidden = false
+	case "rprchange", "pprchange":
+		p.former = max(0, p.former-1)
+	case "p":
+		p.endInstruction()
+		p.paragraphHidden = false
+		p.text.startLine()
+	case "fallback":
+		p.fallbacks = max(0, p.fallbacks-1)
+	case "instrtext":
+		p.inInstruction = false
+	case "movefrom", "del":
+		p.movedAway = max(0, p.movedAway-1)
+	}
+}
+
+func (p *paragraphReader) characters(s string) {
+	hidden := p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
+	if p.inCharacters && !hidden {
+		if p.commentStarts {
+			s, p.commentStarts = withoutNotice(s), false
+		}
+		p.text.flow(s)
+	}
+	if p.inInstruction && !hidden && p.instruction.Len() < maxTextBytes {
+		p.instruction.WriteString(s)
+	}
+}
+
+// formulaCode matches what is not text in a formula that is a field: the switches, with the code of
+// a character or a length after some of them, and the signs around their arguments.
+var formulaCode = regexp.MustCompile(`\\[A-Za-z]+[0-9]*|[(),;]`)
+
+// endInstruction writes the text of a formula.
+func (p *paragraphReader) endInstruction() {
+	if formula, ok := strings.CutPrefix(strings.TrimSpace(p.instruction.String()), "EQ "); ok {
+		p.text.flow(formulaCode.ReplaceAllString(formula, " "))
+	}
+	p.instruction.Reset()
+}
+
+// noticeLink is in the notice that Excel writes, in its own language, before a threaded comment,
+// for its versions that do not have them. The notice ends with the word for "comment" and a colon.
+const noticeLink = "linkid=870924"
+
+// withoutNotice returns the text of a comment without that notice.
+func withoutNotice(comment string) string {
+	if _, after, ok := strings.Cut(comment, noticeLink); ok {
+		if _, text, ok := strings.Cut(strings.ReplaceAll(after, "：", ":"), ":"); ok {
+			return text
+		}
+	}
+	if strings.HasPrefix(comment, "[Threaded comment]") {
+		if _, after, ok := strings.Cut(comment, "Comment:"); ok {
+			return after
+		}
+	}
+	return comment
+}

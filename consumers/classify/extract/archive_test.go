@@ -97,6 +97,21 @@ func docx(body string, more ...part) []byte {
 	return officePackage(wordType, append([]part{{"word/document.xml", document}}, more...)...)
 }
 
+const (
+	fieldBegin    = `<w:fldChar w:fldCharType="begin"/>`
+	fieldSeparate = `<w:fldChar w:fldCharType="separate"/>`
+	fieldEnd      = `<w:fldChar w:fldCharType="end"/>`
+)
+
+func instruction(s string) string { return `<w:instrText>` + s + `</w:instrText>` }
+
+// dropDownOf returns a paragraph with a list of three entries. chosen are the elements before them.
+func dropDownOf(chosen string) string {
+	return `<w:p><w:fldChar w:fldCharType="begin"><w:ffData><w:ddList>` + chosen +
+		`<w:listEntry w:val="house"/><w:listEntry w:val="car"/><w:listEntry w:val="truck"/>` +
+		`</w:ddList></w:ffData></w:fldChar>` + instruction(`FORMDROPDOWN`) + fieldEnd + `</w:p>`
+}
+
 func xlsx(rows string, more ...part) []byte {
 	return officePackage(sheetType, append([]part{
 		{"xl/workbook.xml", `<workbook><sheets>` +
@@ -321,6 +336,30 @@ func TestArchives(t *testing.T) {
 					`<w:style w:styleId="Loop"><w:basedOn w:val="Loop"/></w:style>`}),
 			kind: wordType,
 			want: "a\nb\nc",
+		},
+		"docx with nested fields": {
+			content: docx(`<w:p>` + fieldBegin + instruction(`IF `) +
+				fieldBegin + instruction(`MERGEFIELD Sex`) + fieldSeparate + `<w:t>male</w:t>` + fieldEnd +
+				instruction(` = "male" "`) + `<w:t>Dear Sir</w:t>` + instruction(`" "Dear Madam"`) +
+				fieldSeparate + `<w:t>Dear Mr </w:t>` + fieldBegin + instruction(`MERGEFIELD Name`) +
+				fieldSeparate + `<w:t>Doe</w:t>` + fieldEnd + fieldEnd + `</w:p>` +
+				`<w:p>` + fieldBegin + instruction(`EQ \f(`) + fieldBegin + instruction(`=1+1`) +
+				fieldSeparate + `<w:t>2</w:t>` + fieldEnd + instruction(`;3)`) + fieldEnd + `</w:p>`),
+			kind: wordType,
+			want: "Dear Mr Doe\n2 3",
+		},
+		"docx with damaged fields": {
+			content: docx(`<w:p>` + fieldEnd + fieldBegin + instruction(`PAGE`) + `</w:p>` +
+				`<w:p><w:t>a</w:t></w:p>` +
+				`<w:p><w:del>` + fieldBegin + `</w:del>` + instruction(`PAGE`) + `<w:t>b</w:t></w:p>`),
+			kind: wordType,
+			want: "a\nb",
+		},
+		"docx with lists": {
+			content: docx(dropDownOf(`<w:result w:val="1"/><w:default w:val="0"/>`) +
+				dropDownOf(`<w:default w:val="2"/>`) + dropDownOf(``)),
+			kind: wordType,
+			want: "car\ntruck\nhouse",
 		},
 		"odt with an embedded sheet": {
 			content: odt(`<text:p>Letter</text:p>`,

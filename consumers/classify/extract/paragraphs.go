@@ -1,9 +1,6 @@
 package extract
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
 // a paragraph, "r" a run, and "t" the characters of a run.
@@ -37,9 +34,10 @@ type paragraphReader struct {
 	// The style of a paragraph hides its runs, unless their own properties show them.
 	paragraphHidden, runHidden bool
 	slideHidden                bool
-	// instruction is that of a field, which is a formula if it begins with "EQ".
-	instruction   strings.Builder
-	inInstruction bool
+	fields                     []field // the open fields, from the outermost
+	fieldCharacterKind         string  // of the last one
+	inInstruction              bool
+	list                       dropDown
 }
 
 func (p *paragraphReader) start(name string, attributes func() map[string]string) {
@@ -47,9 +45,9 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 	case "t", "text":
 		p.inCharacters = true
 	case "tab", "ptab":
-		p.text.flow(" ")
+		p.write(" ")
 	case "nobreakhyphen":
-		p.text.flow("-")
+		p.write("-")
 	case "br", "cr":
 		p.text.breakLine()
 	case "p", "cm", "comment":
@@ -73,9 +71,13 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 	case "textpath":
 		p.text.flow(attributes()["string"] + " ")
 	case "fldchar":
-		p.endInstruction()
+		p.fieldCharacterKind = attributes()["fldchartype"]
 	case "instrtext":
 		p.inInstruction = true
+	case "ddlist":
+		p.list = dropDown{open: true}
+	case "result", "default", "listentry":
+		p.choose(name, attributes()["val"])
 	case "sld":
 		p.slideHidden = isOff(attributes()["show"])
 	}
@@ -108,41 +110,40 @@ func (p *paragraphReader) end(name string) {
 	case "rprchange", "pprchange":
 		p.former = max(0, p.former-1)
 	case "p":
-		p.endInstruction()
+		p.endInstructions()
 		p.paragraphHidden = false
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks = max(0, p.fallbacks-1)
 	case "instrtext":
 		p.inInstruction = false
+	case "ddlist":
+		p.list.open = false
+	case "fldchar":
+		if p.fallbacks == 0 && p.movedAway == 0 {
+			p.fieldCharacter(p.fieldCharacterKind)
+		}
 	case "movefrom", "del":
 		p.movedAway = max(0, p.movedAway-1)
 	}
 }
 
+// hidden reports whether the characters that follow are not displayed.
+func (p *paragraphReader) hidden() bool {
+	return p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
+}
+
 func (p *paragraphReader) characters(s string) {
-	hidden := p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
-	if p.inCharacters && !hidden {
+	switch {
+	case p.hidden():
+	case p.inCharacters:
 		if p.commentStarts {
 			s, p.commentStarts = withoutNotice(s), false
 		}
-		p.text.flow(s)
+		p.write(s)
+	case p.inInstruction && p.instruction() != nil:
+		p.write(s)
 	}
-	if p.inInstruction && !hidden && p.instruction.Len() < maxTextBytes {
-		p.instruction.WriteString(s)
-	}
-}
-
-// formulaCode matches what is not text in a formula that is a field: the switches, with the code of
-// a character or a length after some of them, and the signs around their arguments.
-var formulaCode = regexp.MustCompile(`\\[A-Za-z]+[0-9]*|[(),;]`)
-
-// endInstruction writes the text of a formula.
-func (p *paragraphReader) endInstruction() {
-	if formula, ok := strings.CutPrefix(strings.TrimSpace(p.instruction.String()), "EQ "); ok {
-		p.text.flow(formulaCode.ReplaceAllString(formula, " "))
-	}
-	p.instruction.Reset()
 }
 
 // noticeLink is in the notice that Excel writes, in its own language, before a threaded comment,

@@ -85,6 +85,16 @@ func TestRTF(t *testing.T) {
 			`{\rtf1 a\par{\shp{\*\shpinst\x1{\sp{\sn n}{\sv 1}}{\shptxt b\par}}{\shprslt b}}c}`,
 			"a\nb\nc",
 		},
+		"headers": {
+			`{\rtf1{\header Acme}{\footerf Page {\field{\*\fldinst PAGE}{\fldrslt 1}}}Lease}`,
+			"Acme\nPage 1\nLease",
+		},
+		"notes and comments": {
+			`{\rtf1 a{\super\chftn{\*\footnote\pard\chftn First{\v hidden}\par part}}b` +
+				`{\footnote Second}{\*\atnauthor Ann}{\*\annotation{\*\atndate 0}Third} c\par d}`,
+			"a b c\nFirst\npart\nSecond\nThird\nd",
+		},
+		"note at the end":    {`{\rtf1 a{\footnote b`, "a\nb"},
 		"symbol in a group":  {`{\rtf1{\f2\*\cs7 shown}}`, "shown"},
 		"object":             {`{\rtf1{\object{\*\objdata 00ff}{\result shown{\pict 00ff}}}}`, "shown"},
 		"20,000 open groups": {`{\rtf1 ` + strings.Repeat("{", 20_000) + "deep", "deep"},
@@ -102,7 +112,7 @@ func FuzzRTF(f *testing.F) {
 	for _, s := range []string{
 		`{\rtf1\ansi\ansicpg932{\fonttbl{\f0\fcharset128 x;}}\f0\'82\'a0\u-1?\bin99999 x\par}`,
 		`{\rtf1{\pict\pngblip 89504e47\bin9 x}{\object{\*\objdata 255`,
-		`{\rtf1\uc8\u1`, `{\*\shptxt x}\'`, "{\\rtf1\\\n}",
+		`{\rtf1\uc8\u1`, `{\*\shptxt x}\'`, `{\*\footnote\par{\header x`, "{\\rtf1\\\n}",
 	} {
 		f.Add([]byte(s))
 	}

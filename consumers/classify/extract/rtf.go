@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 
 	"golang.org/x/text/encoding"
@@ -25,8 +26,16 @@ var rtfSkipped = set("fonttbl", "colortbl", "stylesheet", "info", "pict", "objec
 	"shprslt", "upr") // which repeat the content of a shape and of a Unicode text for old programs
 
 // rtfShown are the destinations within skipped ones whose content is text: that of a shape, what is
-// displayed of an object, and text in Unicode.
-var rtfShown = set("shptxt", "result", "ud")
+// displayed of an object, text in Unicode, and notes and comments, which some programs write as
+// destinations that old programs ignore.
+var rtfShown = set("shptxt", "result", "ud", "footnote", "annotation")
+
+// rtfApart are the destinations whose content is not within the text around them.
+var rtfApart = set("header", "headerl", "headerr", "headerf",
+	"footer", "footerl", "footerr", "footerf", "shptxt")
+
+// rtfNotes are the destinations whose content is written after the paragraph around them.
+var rtfNotes = set("footnote", "annotation")
 
 // rtfCodePages are the encodings by the numbers of code pages in \ansicpg.
 var rtfCodePages = map[int]encoding.Encoding{
@@ -54,6 +63,7 @@ var rtfCharacters = map[string]string{
 	"tab": " ", "cell": " ", "nestcell": " ", "emspace": " ", "enspace": " ", "qmspace": " ",
 	"emdash": "—", "endash": "–", "bullet": "•", "lquote": "‘", "rquote": "’", "ldblquote": "“",
 	"rdblquote": "”",
+	"chftn":     " ", // the number of a note
 }
 
 // rtfReader is the state of readRTF.
@@ -70,6 +80,7 @@ type rtfReader struct {
 	units    []uint16
 	fallback int // characters to skip, because they repeat a Unicode character
 	files    rtfFiles
+	notes    strings.Builder // notes and comments of the paragraph
 }
 
 // rtfGroup holds the properties that end with a group.
@@ -78,6 +89,8 @@ type rtfGroup struct {
 	inFonts  bool
 	hidden   bool
 	isFile   bool // a picture or an object
+	isApart  bool // in one of rtfApart
+	isNote   bool // in one of rtfNotes
 	codePage int  // 0 means the default
 	unicode  int  // number of characters that repeat each Unicode character
 }
@@ -124,6 +137,7 @@ func readRTF(ctx context.Context, raw []byte, text *text) ([]rtfFile, error) {
 		}
 	}
 	r.flush()
+	r.writeNotes()
 	text.incomplete = text.incomplete || text.full()
 	return r.files.all(), nil
 }
@@ -145,6 +159,9 @@ func (r *rtfReader) close() {
 	case last >= 0:
 		if r.group.isFile && !r.outer[last].isFile {
 			r.files.end()
+		}
+		if r.group.isApart && !r.outer[last].isApart {
+			r.text.startLine()
 		}
 		r.group, r.outer = r.outer[last], r.outer[:last]
 	}
@@ -261,6 +278,16 @@ func (r *rtfReader) destination(word string) {
 		r.group.skipped = rtfSkipped[word]
 		r.group.inFonts = r.group.inFonts || word == "fonttbl"
 	}
+	if rtfApart[word] {
+		r.flush()
+		r.text.startLine()
+		r.group.isApart = true
+	}
+	if rtfNotes[word] {
+		r.flush()
+		r.group.isNote = true
+		r.newLine()
+	}
 }
 
 // setFont makes the font with the number, and its code page, that of what follows. In the table of
@@ -335,13 +362,40 @@ func (r *rtfReader) write(s string) {
 
 func (r *rtfReader) newLine() {
 	r.flush()
-	if !r.group.skipped {
+	switch {
+	case r.group.skipped:
+	case r.group.isNote:
+		r.note("\n")
+	default:
 		r.text.breakLine()
+		r.writeNotes()
 	}
 }
 
 func (r *rtfReader) put(s string) {
-	if !r.group.skipped && !r.group.hidden {
+	switch {
+	case r.group.skipped, r.group.hidden:
+	case r.group.isNote:
+		r.note(s)
+	default:
 		r.text.flow(s)
 	}
+}
+
+// note adds a part of a note or comment.
+func (r *rtfReader) note(s string) {
+	if r.notes.Len() < maxToken {
+		r.notes.WriteString(s)
+	}
+}
+
+// writeNotes writes the notes and comments of a paragraph after it.
+func (r *rtfReader) writeNotes() {
+	if r.notes.Len() == 0 {
+		return
+	}
+	r.text.startLine()
+	r.text.write(strings.TrimLeft(r.notes.String(), "\n"))
+	r.text.startLine()
+	r.notes.Reset()
 }

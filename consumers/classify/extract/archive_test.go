@@ -281,6 +281,14 @@ func TestArchives(t *testing.T) {
 			want: "Budget\n2026-03-14 2026-03-14 18:00 12:00 2026-03-14\n" +
 				"46095 46095 46095 x -3 1e300 30.5 7",
 		},
+		"xlsx with more digits than are displayed": {
+			content: xlsx(`<row><c><v>89.989999999999995</v></c><c><v>108.00000000000001</v></c>` +
+				`<c><v>-1.0000000000000001E-5</v></c><c><v>1.7976931348623157E+308</v></c>` +
+				`<c><v>12345678901234567</v></c><c><v>0.1</v></c><c><v>1.2.3456789012345678</v></c></row>`),
+			kind: sheetType,
+			want: "Budget\n89.99 108 -1E-05 1.7976931348623157E+308 12345678901234567 0.1 " +
+				"1.2.3456789012345678",
+		},
 		"xlsx with dates from 1904": {
 			content: xlsxWithFormats(`<workbookPr date1904="1"/>`,
 				`<row><c s="1"><v>1</v></c></row>`),

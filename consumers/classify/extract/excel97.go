@@ -315,7 +315,7 @@ func formatNumber(f float64) string {
 	if math.Abs(f) >= 1e15 {
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
-	return strconv.FormatFloat(f, 'f', -1, 64)
+	return strconv.FormatFloat(roundDigits(f), 'f', -1, 64)
 }
 
 // shortString decodes a string whose length is a byte, and longString one whose length has two.

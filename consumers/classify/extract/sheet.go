@@ -16,7 +16,8 @@ const (
 )
 
 // readWorkbook reads the visible sheets of a spreadsheet: the name of each sheet that has cells,
-// then a line for each row. Except for dates and times, numbers are written as they are stored.
+// then a line for each row. Numbers are written as they are stored, except for dates, times and the
+// digits that roundNumber removes.
 func (a *archive) readWorkbook(main string, text *text) error {
 	related, err := a.relationships(main)
 	if err != nil {
@@ -229,7 +230,7 @@ func (r *sheetReader) characters(s string) {
 func (r *sheetReader) endCell() {
 	content, ok := r.shared.cell(r.cellType, r.value.String())
 	if r.cellType == "" || r.cellType == "n" {
-		content = r.dates.format(r.style, content)
+		content = r.dates.format(r.style, roundNumber(content))
 	}
 	r.value.Reset()
 	r.text.incomplete = r.text.incomplete || !ok
@@ -245,6 +246,36 @@ func (r *sheetReader) endCell() {
 	}
 	r.text.flow(content)
 	r.text.flow(" ")
+}
+
+// maxDigits is the number of significant digits of a number that Excel displays. It stores 17,
+// which restore a binary number exactly: 89.99 as 89.989999999999995.
+const maxDigits = 15
+
+// roundNumber rounds a fraction in a cell to maxDigits. It returns everything else unchanged, such
+// as the long number of an account.
+func roundNumber(value string) string {
+	if len(value) <= maxDigits || !strings.Contains(value, ".") {
+		return value
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if err != nil {
+		return value
+	}
+	format := byte('f')
+	if strings.ContainsAny(value, "Ee") {
+		format = 'E'
+	}
+	return strconv.FormatFloat(roundDigits(f), format, -1, 64)
+}
+
+// roundDigits rounds a number to maxDigits.
+func roundDigits(f float64) float64 {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(f, 'E', maxDigits-1, 64), 64)
+	if err != nil { // the largest number
+		return f
+	}
+	return rounded
 }
 
 // cell returns the content of a cell of type t (ECMA-376-1, 18.18.11) with this value. ok is false

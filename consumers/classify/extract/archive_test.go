@@ -165,6 +165,12 @@ func ods(content string) []byte {
 	return zipped(part{"mimetype", odfPrefix + "spreadsheet"}, part{"content.xml", content})
 }
 
+// odfHiddenStyle returns a style that hides its elements by this property.
+func odfHiddenStyle(family, name, property string) string {
+	return `<style:style style:name="` + name + `" style:family="` + family + `">` +
+		`<style:` + family + `-properties ` + property + `/></style:style>`
+}
+
 func epub(chapter string, more ...part) []byte {
 	return zipped(append([]part{
 		{"mimetype", "application/epub+zip"},
@@ -305,6 +311,19 @@ func TestArchives(t *testing.T) {
 			pages: 3,
 			want:  "First\nslide\n\nLast",
 		},
+		"pptx with hidden shapes": {
+			content: pptx(`<p:sld><p:grpSp><p:cNvPr hidden="1"/><p:sp><p:cNvPr/><a:t>hidden</a:t></p:sp>` +
+				`<a:t>hidden</a:t></p:grpSp><p:sp><p:cNvPr hidden="0"/><a:t>shown</a:t></p:sp></p:sld>`),
+			kind:  slidesType,
+			pages: 1,
+			want:  "shown",
+		},
+		"docx with a hidden shape": {
+			content: docx(`<w:r><wp:anchor><wp:docPr hidden="true"/><wps:wsp><w:p><w:t>hidden</w:t></w:p>` +
+				`</wps:wsp></wp:anchor><w:t>shown</w:t></w:r>`),
+			kind: wordType,
+			want: "shown",
+		},
 		"pptx with comments and a chart": {
 			content: officePackage(slidesType, part{"ppt/presentation.xml", "<p:presentation/>"},
 				part{"ppt/slides/slide1.xml", `<p:sld><a:t>Slide</a:t></p:sld>`},
@@ -417,6 +436,42 @@ func TestArchives(t *testing.T) {
 				`</table:table>`),
 			kind: odfPrefix + "spreadsheet",
 			want: "Budget\nItem Sum\nremark\nRent May 5",
+		},
+		"odt with hidden parts": {
+			content: zipped(part{"mimetype", odfPrefix + "text"},
+				part{"styles.xml", odfHiddenStyle("text", "Hidden", `text:display="none"`)},
+				part{"content.xml", `<style:style style:name="T1" style:family="text" ` +
+					`style:parent-style-name="Hidden"/><office:body><text:section text:display="none">` +
+					`<text:section/><text:p>hidden</text:p></text:section><text:p>a` +
+					`<text:span text:style-name="T1">hidden<text:note><text:p>hidden</text:p></text:note>` +
+					`</text:span><text:hidden-text text:is-hidden="true">hidden</text:hidden-text>` +
+					`<draw:frame draw:display="none"><text:p>hidden</text:p></draw:frame>b</text:p>`}),
+			kind: odfPrefix + "text",
+			want: "a\nb",
+		},
+		"odp with a hidden slide": {
+			content: zipped(part{"mimetype", odfPrefix + "presentation"}, part{"content.xml",
+				odfHiddenStyle("drawing-page", "dp2", `presentation:visibility="hidden"`) +
+					`<draw:page draw:style-name="dp2"><text:p>hidden</text:p></draw:page>` +
+					`<draw:page draw:style-name="dp1"><text:p>shown</text:p></draw:page>`}),
+			kind: odfPrefix + "presentation",
+			want: "shown",
+		},
+		"ods with a hidden sheet": {
+			content: ods(odfHiddenStyle("table", "ta2", `table:display="false"`) +
+				`<table:table table:name="Hidden" table:style-name="ta2"><text:p>hidden</text:p>` +
+				`</table:table><table:table table:name="Shown"><text:p>1</text:p></table:table>`),
+			kind: odfPrefix + "spreadsheet",
+			want: "Shown\n1",
+		},
+		"flat ods with a hidden sheet": {
+			content: []byte(`<?xml version="1.0"?><office:document office:mimetype="` + odfPrefix +
+				`spreadsheet">` + odfHiddenStyle("table", "ta2", `table:display="false"`) +
+				`<office:body><table:table table:style-name="ta2"><text:p>hidden</text:p></table:table>` +
+				`<table:table table:name="Shown"><text:p>1</text:p></table:table></office:body>` +
+				`</office:document>`),
+			kind: odfPrefix + "spreadsheet-flat-xml",
+			want: "Shown\n1",
 		},
 		"ods with repeated cells": {
 			content: ods(`<table:table-row table:number-rows-repeated="1000000000">` +

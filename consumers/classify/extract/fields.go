@@ -15,6 +15,20 @@ type field struct {
 	inResult    bool
 }
 
+// startField handles the start tag of an element of a field.
+func (p *paragraphReader) startField(name string, attributes func() map[string]string) {
+	switch name {
+	case "fldchar":
+		p.fieldCharacterKind = attributes()["fldchartype"]
+	case "instrtext":
+		p.inInstruction = true
+	case "ddlist":
+		p.list = dropDown{open: true}
+	case "result", "default", "listentry":
+		p.choose(name, attributes()["val"])
+	}
+}
+
 // fieldCharacter handles the beginning, the separator or the end of a field.
 func (p *paragraphReader) fieldCharacter(kind string) {
 	last := len(p.fields) - 1

@@ -95,6 +95,8 @@ func powerPointFile() []byte {
 	add("old", container(pptSlide, 0, text("OLD VERSION")))
 	add("second", container(pptSlide, 0, container(0x40c, 0, text("Second\rslide*"))))
 	add("first", container(pptSlide, 0, pptAtom(pptTextChars, 0, utf16le("First – slide")), text("*")))
+	add("hidden", container(pptSlide, 0, pptAtom(0x3ef, 0, nil),
+		pptAtom(pptSlideShow, 0, append(make([]byte, 10), 4, 0, 0, 0, 0, 0)), text("HIDDEN")))
 	add("notes", container(pptNotes, 0, text("Speaker notes")))
 	add("master", container(pptMaster, 0, text("Click to edit")))
 	add("title master", container(pptSlide, 0, text("Click to edit the title")))
@@ -105,14 +107,15 @@ func powerPointFile() []byte {
 	add("document", container(pptDocument, 0,
 		pptAtom(pptDocumentAtom, 1, littleEndian(0, 0, 0, 0, 0, 0, 7, 0)),
 		container(pptSlideList, 1, persist(5), text("Master outline"), persist(6)),
-		container(pptSlideList, 0, persist(3), text("Outline title"), persist(2)),
+		container(pptSlideList, 0, persist(8), text("HIDDEN"),
+			persist(3), text("Outline title"), persist(2)),
 		container(pptSlideList, 2, persist(4))))
 	add("old directory", pptAtom(pptPersistDirectory, 0,
 		littleEndian(2<<20|1, at["document"], at["old"])))
 	add("old edit", pptAtom(pptUserEdit, 0, littleEndian(0, 0, 0, at["old directory"], 1)))
 	add("directory", pptAtom(pptPersistDirectory, 0,
-		littleEndian(6<<20|2, at["second"], at["first"], at["notes"], at["master"],
-			at["title master"], at["notes master"])))
+		littleEndian(7<<20|2, at["second"], at["first"], at["notes"], at["master"],
+			at["title master"], at["notes master"], at["hidden"])))
 	add("edit", pptAtom(pptUserEdit, 0, littleEndian(0, 0, at["old edit"], at["directory"], 1)))
 	return compoundFile(
 		stream{"Current User", littleEndian(0, 0, 0, 0xe391c05f, at["edit"])},

@@ -38,7 +38,11 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := a.checkManifest(); err != nil {
 		return err
 	}
-	r := &odfReader{text: text, isSheet: strings.HasPrefix(odf, "spreadsheet"), isContent: true}
+	r := newODFReader(text)
+	r.isSheet, r.isContent = strings.HasPrefix(odf, "spreadsheet"), true
+	a.readStyles("styles.xml", xmlHandler{
+		start: r.styles.start, end: r.styles.end, text: func(string) {},
+	})
 	if err := r.read(a, "content.xml"); err != nil {
 		return err
 	}
@@ -50,7 +54,9 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	}
 	// In other kinds of documents the page headers are defaults and not part of the text.
 	if strings.HasPrefix(odf, "text") && a.has("styles.xml") {
-		return (&odfReader{text: text}).read(a, "styles.xml")
+		headers := newODFReader(text)
+		headers.styles = r.styles
+		return headers.read(a, "styles.xml")
 	}
 	return nil
 }
@@ -67,7 +73,9 @@ func (a *archive) readObjects(text *text) error {
 	slices.Sort(names)
 	text.incomplete = text.incomplete || len(names) > maxEmbeddedFiles
 	for _, name := range names[:min(len(names), maxEmbeddedFiles)] {
-		if err := (&odfReader{text: text, isContent: true}).read(a, name); err != nil {
+		r := newODFReader(text)
+		r.isContent = true
+		if err := r.read(a, name); err != nil {
 			return err
 		}
 	}
@@ -102,7 +110,8 @@ func (a *archive) embedPictures(text *text) error {
 // the content of its body, and its page headers.
 func readFlatODF(ctx context.Context, page, media string, text *text) error {
 	isText := strings.HasPrefix(media, "text")
-	r := &odfReader{text: text, isSheet: strings.HasPrefix(media, "spreadsheet")}
+	r := newODFReader(text)
+	r.isSheet = strings.HasPrefix(media, "spreadsheet")
 	body := 0
 	return parseXML(contextReader{ctx, strings.NewReader(page)}, xmlHandler{
 		start: func(name string, attributes func() map[string]string) {
@@ -112,6 +121,8 @@ func readFlatODF(ctx context.Context, page, media string, text *text) error {
 			}
 			if body > 0 || isText {
 				r.start(name, attributes)
+			} else {
+				r.styles.start(name, attributes)
 			}
 		},
 		end: func(name string) {
@@ -121,6 +132,8 @@ func readFlatODF(ctx context.Context, page, media string, text *text) error {
 			}
 			if body > 0 || isText {
 				r.end(name)
+			} else {
+				r.styles.end(name)
 			}
 		},
 		text: r.characters,
@@ -145,7 +158,12 @@ type odfReader struct {
 	notes           int
 	paragraphsAbove int // paragraphs around the outermost note
 	noteText        strings.Builder
+
+	styles   *odfStyles
+	elements hiding
 }
+
+func newODFReader(text *text) *odfReader { return &odfReader{text: text, styles: newODFStyles()} }
 
 func (r *odfReader) read(a *archive, part string) error {
 	err := a.parse(part, xmlHandler{
@@ -157,6 +175,13 @@ func (r *odfReader) read(a *archive, part string) error {
 }
 
 func (r *odfReader) start(name string, attributes func() map[string]string) {
+	var attrs map[string]string
+	if family := odfFamilies[name]; family != "" {
+		attrs = attributes()
+		r.elements.begin(r.styles.hide(family, attrs))
+	} else {
+		r.styles.start(name, attributes)
+	}
 	switch name {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
 		r.pageHeaders++
@@ -170,7 +195,7 @@ func (r *odfReader) start(name string, attributes func() map[string]string) {
 		r.text.breakLine()
 		r.text.breakLine()
 		if r.isSheet && name == "table" {
-			r.title = attributes()["name"]
+			r.title = attrs["name"]
 		}
 	case "table-row":
 		r.text.startLine()
@@ -184,6 +209,10 @@ func (r *odfReader) start(name string, attributes func() map[string]string) {
 }
 
 func (r *odfReader) end(name string) {
+	if odfFamilies[name] != "" {
+		r.elements.end()
+	}
+	r.styles.end(name)
 	switch name {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
 		r.pageHeaders = max(0, r.pageHeaders-1)
@@ -249,7 +278,8 @@ func (r *odfReader) writeNotes() {
 }
 
 func (r *odfReader) characters(s string) {
-	if r.paragraphs == 0 || r.skipped > 0 || !r.isContent && r.pageHeaders == 0 {
+	if r.paragraphs == 0 || r.skipped > 0 || r.elements.hidden() ||
+		!r.isContent && r.pageHeaders == 0 {
 		return
 	}
 	if r.title != "" && strings.TrimSpace(s) != "" {

@@ -34,6 +34,7 @@ type paragraphReader struct {
 	// The style of a paragraph hides its runs, unless their own properties show them.
 	paragraphHidden, runHidden bool
 	slideHidden                bool
+	shapes                     hiding
 	fields                     []field // the open fields, from the outermost
 	fieldCharacterKind         string  // of the last one
 	inInstruction              bool
@@ -54,6 +55,17 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 		p.commentStarts = p.commentStarts || name == "comment"
 		p.paragraphHidden = false
 		p.text.startLine()
+	case "textpath":
+		p.text.flow(attributes()["string"] + " ")
+	default:
+		p.startHidden(name, attributes)
+		p.startField(name, attributes)
+	}
+}
+
+// startHidden handles the start tag of an element that hides what is in it, or what follows.
+func (p *paragraphReader) startHidden(name string, attributes func() map[string]string) {
+	switch name {
 	case "r":
 		// The properties of the paragraph, which were read before, are those of its mark. The mark of a
 		// heading that continues in the next paragraph is hidden (ECMA-376-1, 17.3.1.29 and 17.3.2.36).
@@ -68,19 +80,28 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 		p.fallbacks++
 	case "movefrom", "del":
 		p.movedAway++
-	case "textpath":
-		p.text.flow(attributes()["string"] + " ")
-	case "fldchar":
-		p.fieldCharacterKind = attributes()["fldchartype"]
-	case "instrtext":
-		p.inInstruction = true
-	case "ddlist":
-		p.list = dropDown{open: true}
-	case "result", "default", "listentry":
-		p.choose(name, attributes()["val"])
 	case "sld":
 		p.slideHidden = isOff(attributes()["show"])
+	case "cnvpr", "docpr":
+		if value := attributes()["hidden"]; value != "" && !isOff(value) {
+			p.shapes.hide()
+		}
 	}
+	if isShape(name) {
+		p.shapes.begin(false)
+	}
+}
+
+// isShape reports whether this is an element with a shape or with a group of them. One of the
+// elements in it, which has the name of the shape, determines whether it is hidden (ECMA-376-1,
+// 19.3.1.12 and 20.4.2.5).
+func isShape(name string) bool {
+	switch name {
+	case "sp", "grpsp", "cxnsp", "pic", "graphicframe", // in slides and sheets
+		"anchor", "inline", "wsp", "wgp": // in documents of Word
+		return true
+	}
+	return false
 }
 
 // property handles a property of a paragraph or a run that determines whether it is hidden.
@@ -126,11 +147,15 @@ func (p *paragraphReader) end(name string) {
 	case "movefrom", "del":
 		p.movedAway = max(0, p.movedAway-1)
 	}
+	if isShape(name) {
+		p.shapes.end()
+	}
 }
 
 // hidden reports whether the characters that follow are not displayed.
 func (p *paragraphReader) hidden() bool {
-	return p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
+	return p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden ||
+		p.shapes.hidden()
 }
 
 func (p *paragraphReader) characters(s string) {

@@ -15,6 +15,7 @@ const (
 	pptSlideList, pptUserEdit         = 0xff0, 0xff5
 	pptPersistDirectory, pptRecordTop = 0x1772, 8
 	pptHandout, pptDocumentAtom       = 0xfc9, 0x3e9
+	pptSlideShow                      = 0x3f9
 
 	// pptEncrypted marks the stream of the current user of an encrypted presentation.
 	pptEncrypted = 0xf3d1c4df
@@ -30,14 +31,14 @@ func (c *compound) readPowerPoint97(main []byte, text *text) error {
 		return fmt.Errorf("%w: password-protected presentation", ErrEncrypted)
 	}
 	p := &powerPoint97{ctx: c.ctx, main: main, text: text, masters: map[int]bool{}}
-	objects := p.objects(u32(user, 16))
-	if len(objects) > 0 {
-		p.readDocument(objects)
+	p.current = p.objects(u32(user, 16))
+	if len(p.current) > 0 {
+		p.readDocument()
 	}
 	for _, wanted := range []int{pptSlide, pptNotes} {
-		for _, at := range p.order(objects) {
+		for _, at := range p.order() {
 			r, _, ok := readPPTRecord(main[at:])
-			if ok && r.kind == wanted {
+			if p.slideHidden = r.hidden(); ok && r.kind == wanted {
 				text.breakLine()
 				text.breakLine()
 				p.walk(r.content, 0)
@@ -59,6 +60,9 @@ type powerPoint97 struct {
 	document int          // the number of the object that lists the slides
 	slides   []int        // the numbers of the objects of the slides and notes, in their order
 	masters  map[int]bool // the numbers of the objects of the masters, some of which are slides
+	current  map[int]int  // the offsets of the objects by their numbers
+	// slideHidden is set if what is read belongs to a slide that is not displayed.
+	slideHidden bool
 }
 
 // pptRecord is a record, which contains others if it is a container.
@@ -77,6 +81,24 @@ func readPPTRecord(b []byte) (r pptRecord, rest []byte, ok bool) {
 	r = pptRecord{kind: u16(b, 2), instance: version >> 4, container: version&0xf == 0xf}
 	r.content = span(b, pptRecordTop, u32(b, 4))
 	return r, b[pptRecordTop+len(r.content):], true
+}
+
+// hidden reports whether the record is a slide that is not displayed. The record that determines it
+// is one of the first in the slide ([MS-PPT], 2.5.1 and 2.6.6).
+func (r pptRecord) hidden() bool {
+	const flags, hidden, first = 10, 4, 8
+	rest := r.content
+	for range first {
+		child, next, ok := readPPTRecord(rest)
+		if !ok || r.kind != pptSlide {
+			break
+		}
+		if child.kind == pptSlideShow {
+			return u16(child.content, flags)&hidden != 0
+		}
+		rest = next
+	}
+	return false
 }
 
 // objects returns the offsets of the current objects by their numbers ([MS-PPT], 2.1.2 and 2.3.4).
@@ -116,8 +138,8 @@ func (p *powerPoint97) objects(edit int) map[int]int {
 
 // readDocument reads the list of slides and notes, and the texts of the outline, which are not
 // repeated in the slides.
-func (p *powerPoint97) readDocument(objects map[int]int) {
-	document, _, _ := readPPTRecord(p.main[objects[p.document]:])
+func (p *powerPoint97) readDocument() {
+	document, _, _ := readPPTRecord(p.main[p.current[p.document]:])
 	if document.kind != pptDocument {
 		return
 	}
@@ -154,10 +176,10 @@ func (p *powerPoint97) readMasters(records []byte) {
 }
 
 // order returns the offsets of the objects: first the slides and notes, in their order.
-func (p *powerPoint97) order(objects map[int]int) (offsets []int) {
+func (p *powerPoint97) order() (offsets []int) {
 	seen := map[int]bool{}
-	for _, number := range append(p.slides, slices.Sorted(maps.Keys(objects))...) {
-		if at, ok := objects[number]; ok && !seen[at] && !p.masters[number] {
+	for _, number := range append(p.slides, slices.Sorted(maps.Keys(p.current))...) {
+		if at, ok := p.current[number]; ok && !seen[at] && !p.masters[number] {
 			seen[at] = true
 			offsets = append(offsets, at)
 		}
@@ -181,6 +203,9 @@ func (p *powerPoint97) walk(records []byte, depth int) {
 			if len(p.slides) < maxPersist {
 				p.slides = append(p.slides, u32(r.content, 0))
 			}
+			at, found := p.current[u32(r.content, 0)]
+			slide, _, _ := readPPTRecord(p.main[at:])
+			p.slideHidden = found && slide.hidden()
 			p.text.breakLine()
 			p.text.breakLine()
 		case r.kind == pptTextChars:
@@ -198,7 +223,7 @@ func (p *powerPoint97) walk(records []byte, depth int) {
 // tabs. An asterisk stands for a number or date that the program inserts.
 func (p *powerPoint97) paragraphs(s string) {
 	p.text.startLine()
-	if s != "*" {
+	if s != "*" && !p.slideHidden {
 		p.text.write(s)
 	}
 	p.text.startLine()

@@ -68,7 +68,7 @@ func (r *reading) readXML(ctx context.Context, k kind, page string) (kind, error
 	root := readRoot(page)
 	if odf, ok := strings.CutPrefix(root.mimeType, openDocumentPrefix); ok && openDocuments[odf] {
 		k.name = openDocumentPrefix + odf + "-flat-xml"
-		return k, readFlatODF(ctx, page, odf, text)
+		return k, r.readFlatODF(ctx, page, odf)
 	}
 	if root.name == "wordDocument" || root.name == "package" { // of Word 2003, and a flat package
 		p := &paragraphReader{text: text}

@@ -62,6 +62,9 @@ func TestAttachments(t *testing.T) {
 		pictures = append(pictures, part{fmt.Sprintf("Pictures/%d.png", i), string(logo)})
 	}
 	equations = append(equations, related("word/_rels/document.xml.rels", relations...))
+	flat := `<office:document office:mimetype="` + odfPrefix + `text"><office:body><draw:image>` +
+		"<office:binary-data>\n " + base64.StdEncoding.EncodeToString(picture) +
+		`</office:binary-data></draw:image></office:body></office:document>`
 	for name, c := range map[string]struct {
 		content   []byte
 		want      string // a part of the text
@@ -84,6 +87,7 @@ func TestAttachments(t *testing.T) {
 		"equations and a scan":    {docx("<w:t>words</w:t>", equations...), "recognized", 1, false},
 		"objects":                 {odt("", objects...), "object", maxEmbeddedFiles, true},
 		"odt, logos and a scan":   {odt("", pictures...), "recognized", 1, false},
+		"flat odt, scan":          {[]byte(flat), "recognized", 1, false},
 		"in a PDF":                {portfolio(1), "cover\n\ntext of the attached file", 1, false},
 		"in a PDF in a mail":      {attachedMail(portfolio(1)), "text of the attached file", 1, false},
 		"25 in a PDF":             {portfolio(25), "text of the attached file", 20, true},

@@ -107,38 +107,45 @@ func (a *archive) embedPictures(text *text) error {
 }
 
 // readFlatODF reads an OpenDocument file that is a single XML file (OpenDocument 1.3, part 3, 3.1):
-// the content of its body, and its page headers.
-func readFlatODF(ctx context.Context, page, media string, text *text) error {
+// the content of its body, and its page headers. It embeds the pictures of a document that has
+// little text.
+func (r *reading) readFlatODF(ctx context.Context, page, media string) error {
 	isText := strings.HasPrefix(media, "text")
-	r := newODFReader(text)
-	r.isSheet = strings.HasPrefix(media, "spreadsheet")
+	o := newODFReader(r.text)
+	o.isSheet = strings.HasPrefix(media, "spreadsheet")
 	body := 0
-	return parseXML(contextReader{ctx, strings.NewReader(page)}, xmlHandler{
+	err := parseXML(contextReader{ctx, strings.NewReader(page)}, xmlHandler{
 		start: func(name string, attributes func() map[string]string) {
 			if name == "body" {
 				body++
-				r.isContent = true
+				o.isContent = true
 			}
 			if body > 0 || isText {
-				r.start(name, attributes)
+				o.start(name, attributes)
 			} else {
-				r.styles.start(name, attributes)
+				o.styles.start(name, attributes)
 			}
 		},
 		end: func(name string) {
 			if name == "body" {
 				body = max(0, body-1)
-				r.isContent = body > 0
+				o.isContent = body > 0
 			}
 			if body > 0 || isText {
-				r.end(name)
+				o.end(name)
 			} else {
-				r.styles.end(name)
+				o.styles.end(name)
 			}
 		},
-		text: r.characters,
-		done: text.full,
+		text: o.characters,
+		done: r.text.full,
 	})
+	if needsPictures(r.text) {
+		for _, picture := range o.pictures {
+			r.embed(file{content: picture})
+		}
+	}
+	return err
 }
 
 // odfReader writes the text of a part of an OpenDocument file. Only characters in paragraphs and
@@ -151,8 +158,11 @@ type odfReader struct {
 	title       string // of the current sheet, until its first cell is written
 	paragraphs  int
 	cells       int
-	// skipped are lists of tracked changes, which contain deleted text, and pictures in flat XML.
-	skipped int
+	skipped     int // lists of tracked changes, which contain deleted text
+	// pictures are those in flat XML, and picture is the open one, in base64.
+	pictures  [][]byte
+	picture   []byte
+	inPicture bool
 	// A note or comment is within a paragraph. It is collected in noteText and written after the
 	// paragraph.
 	notes           int
@@ -201,8 +211,10 @@ func (r *odfReader) start(name string, attributes func() map[string]string) {
 		r.text.startLine()
 	case "table-cell":
 		r.cells++
-	case "tracked-changes", "binary-data":
+	case "tracked-changes":
 		r.skipped++
+	case "binary-data":
+		r.inPicture = true
 	case "note", "annotation":
 		r.startNote()
 	}
@@ -222,8 +234,10 @@ func (r *odfReader) end(name string) {
 		r.cells = max(0, r.cells-1)
 	case "table-row":
 		r.writeNotes()
-	case "tracked-changes", "binary-data":
+	case "tracked-changes":
 		r.skipped = max(0, r.skipped-1)
+	case "binary-data":
+		r.endPicture()
 	case "note", "annotation":
 		r.endNote()
 	}
@@ -277,7 +291,21 @@ func (r *odfReader) writeNotes() {
 	r.noteText.Reset()
 }
 
+// endPicture keeps a picture of the content. Those of styles are backgrounds, and very small ones,
+// of which there may be many, are not recognized.
+func (r *odfReader) endPicture() {
+	const smallest = 256
+	if r.isContent && !r.elements.hidden() && len(r.picture) >= smallest {
+		r.pictures = append(r.pictures, decodeBase64Body(r.picture))
+	}
+	r.inPicture, r.picture = false, nil
+}
+
 func (r *odfReader) characters(s string) {
+	if r.inPicture {
+		r.picture = append(r.picture, s...)
+		return
+	}
 	if r.paragraphs == 0 || r.skipped > 0 || r.elements.hidden() ||
 		!r.isContent && r.pageHeaders == 0 {
 		return

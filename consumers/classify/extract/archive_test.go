@@ -402,6 +402,14 @@ func TestArchives(t *testing.T) {
 			kind: odfPrefix + "text",
 			want: "Title\na bc\nd",
 		},
+		"odt with its media type only in the manifest": {
+			content: zipped(part{"content.xml", `<office:body><text:p>Letter</text:p></office:body>`},
+				part{"META-INF/manifest.xml", `<manifest:file-entry manifest:full-path="content.xml" ` +
+					`manifest:media-type="text/xml"/><manifest:file-entry manifest:full-path="/" ` +
+					`manifest:media-type="` + odfPrefix + `text"/>`}),
+			kind: odfPrefix + "text",
+			want: "Letter",
+		},
 		"odt with notes, comments and page headers": {
 			content: odt(`<text:p>a word<text:note><text:note-citation>1</text:note-citation>`+
 				`<text:note-body><text:p>the note</text:p><text:p>goes <text:span>on</text:span>`+

@@ -19,10 +19,10 @@ var openDocuments = map[string]bool{
 }
 
 // mediaType returns the media type in the part "mimetype" (OpenDocument 1.3, part 2, 3.3; EPUB 3.3,
-// 4.2.6), or "" if the archive has no such part.
+// 4.2.6) or, if the archive has no such part, that in the manifest. It returns "" if there is none.
 func (a *archive) mediaType() (string, error) {
 	if !a.has("mimetype") {
-		return "", nil
+		return a.manifestType()
 	}
 	var content []byte
 	err := a.read("mimetype", func(r io.Reader) (err error) {
@@ -30,6 +30,29 @@ func (a *archive) mediaType() (string, error) {
 		return err
 	})
 	return strings.TrimSpace(string(content)), err
+}
+
+// odfManifest is the part that lists the others in an OpenDocument file.
+const odfManifest = "META-INF/manifest.xml"
+
+// manifestType returns the media type of the whole file in its manifest (OpenDocument 1.3, part 2,
+// 4.3).
+func (a *archive) manifestType() (media string, err error) {
+	if !a.has(odfManifest) {
+		return "", nil
+	}
+	err = a.parse(odfManifest, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
+			if name == "file-entry" {
+				if attrs := attributes(); attrs["full-path"] == "/" {
+					media = attrs["media-type"]
+				}
+			}
+		},
+		end: func(string) {}, text: func(string) {},
+		done: func() bool { return media != "" },
+	})
+	return media, err
 }
 
 // readOpenDocument reads an OpenDocument file: a text, a spreadsheet, a presentation or a drawing.
@@ -342,12 +365,11 @@ func (r *odfReader) newLine() {
 
 // checkManifest fails if a part of the document is encrypted (OpenDocument 1.3, part 2, 4.4).
 func (a *archive) checkManifest() error {
-	const manifest = "META-INF/manifest.xml"
-	if !a.has(manifest) {
+	if !a.has(odfManifest) {
 		return nil
 	}
 	encrypted := false
-	err := a.parse(manifest, xmlHandler{
+	err := a.parse(odfManifest, xmlHandler{
 		start: func(name string, _ func() map[string]string) {
 			encrypted = encrypted || name == "encryption-data"
 		},

@@ -85,6 +85,7 @@ func TestRTF(t *testing.T) {
 			`{\rtf1 a\par{\shp{\*\shpinst\x1{\sp{\sn n}{\sv 1}}{\shptxt b\par}}{\shprslt b}}c}`,
 			"a\nb\nc",
 		},
+		"byte order mark": {"\ufeff" + `{\rtf1 Lease}`, "Lease"},
 		"headers": {
 			`{\rtf1{\header Acme}{\footerf Page {\field{\*\fldinst PAGE}{\fldrslt 1}}}Lease}`,
 			"Acme\nPage 1\nLease",

@@ -113,6 +113,7 @@ func readRTF(ctx context.Context, raw []byte, text *text) ([]rtfFile, error) {
 	r := &rtfReader{
 		text: text, group: rtfGroup{unicode: 1}, fonts: map[int]int{}, codePage: 1252,
 	}
+	raw = bytes.TrimPrefix(raw, utf8BOM)
 	for n := 0; len(raw) > 0 && !text.full(); n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
 			return nil, fmt.Errorf("read RTF: %w", context.Cause(ctx))

@@ -89,7 +89,8 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 			detected = mimetype.Detect(text)
 		}
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(head[:min(len(head), 100)]), []byte(`{\rtf`)) {
+	start := bytes.TrimPrefix(head[:min(len(head), 100)], utf8BOM)
+	if bytes.HasPrefix(bytes.TrimSpace(start), []byte(`{\rtf`)) {
 		detected = mimetype.Lookup("text/rtf")
 	}
 	if tiffFormatOf(head).order != nil { // mimetype does not detect BigTIFF

@@ -34,7 +34,7 @@ func decode(raw []byte, contentType string, markup bool) string {
 		e = byContent(raw, contentType, markup)
 	}
 	if e == encoding.Nop {
-		return string(raw)
+		return decodeUTF8(raw)
 	}
 	decoded, err := e.NewDecoder().Bytes(raw)
 	if err != nil {
@@ -59,12 +59,13 @@ func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 		}
 		return encoding.Nop
 	}
-	// A few invalid bytes among more valid sequences are damaged UTF-8, not another encoding, in
-	// which hardly any sequence is valid by chance.
-	if invalid*5 < multibyte {
+	// In another encoding hardly any sequence is valid by chance. With as many of them as invalid
+	// bytes, this is UTF-8 that is damaged, or that has passages in another encoding. If another
+	// encoding is declared, more of them are required.
+	switch {
+	case invalid*5 < multibyte, invalid <= multibyte && declared == nil:
 		return encoding.Nop
-	}
-	if declared != nil {
+	case declared != nil:
 		return declared
 	}
 	return byStatistics(raw, markup)
@@ -260,8 +261,27 @@ func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Enco
 	return e
 }
 
+// decodeUTF8 decodes UTF-8. Invalid bytes are decoded as Windows-1252, in which most passages are
+// that programs have added. An incomplete sequence at the end is left out.
+func decodeUTF8(raw []byte) string {
+	if utf8.Valid(raw) {
+		return string(raw)
+	}
+	var b strings.Builder
+	for len(raw) > 0 && (len(raw) >= utf8.UTFMax || utf8.FullRune(raw)) {
+		r, n := utf8.DecodeRune(raw)
+		if r == utf8.RuneError && n == 1 {
+			r = charmap.Windows1252.DecodeByte(raw[0])
+		}
+		b.WriteRune(r)
+		raw = raw[n:]
+	}
+	return b.String()
+}
+
 // countUTF8 counts the bytes of raw that are not valid UTF-8, and the valid sequences of two or
-// more bytes. An incomplete sequence at the end is not counted.
+// more bytes. An incomplete sequence at the end is not counted, unless there is no valid one: then
+// it is more likely a letter in another encoding.
 func countUTF8(raw []byte) (invalid, multibyte int) {
 	for i := 0; i < len(raw); {
 		if raw[i] < utf8.RuneSelf {
@@ -272,7 +292,7 @@ func countUTF8(raw []byte) (invalid, multibyte int) {
 		switch {
 		case r != utf8.RuneError || n > 1:
 			multibyte++
-		case len(raw)-i < utf8.UTFMax && !utf8.FullRune(raw[i:]):
+		case multibyte > 0 && len(raw)-i < utf8.UTFMax && !utf8.FullRune(raw[i:]):
 			return invalid, multibyte
 		default:
 			invalid++

@@ -116,8 +116,12 @@ func TestTextEncodings(t *testing.T) {
 		"UTF-32LE with BOM":           {wide(little, 4, "\ufeff"+german), "", german},
 		"UTF-32BE with BOM":           {wide(big, 4, "\ufeff"+russian), "", russian},
 		"UTF-32LE, no BOM":            {wide(little, 4, german), "", german},
-		"UTF-8 with one invalid byte": {[]byte(damaged + "\xff end"), "", damaged + "\ufffd end"},
+		"UTF-8 with one invalid byte": {[]byte(damaged + "\xff end"), "", damaged + "ÿ end"},
 		"UTF-8 after much ASCII":      {[]byte(longASCII + german), "", longASCII + german},
+		"UTF-8 and Windows-1252":      {[]byte("für M\xfcller\nStraße\n"), "", "für Müller\nStraße"},
+		"UTF-8, declared and damaged": {[]byte("für \xc3\nneu für"), "text/plain; charset=utf-8", "für Ã\nneu für"},
+		"letter at the end":           {[]byte("caf\xe9"), "", "café"},
+		"UTF-8 that is cut off":       {[]byte("für 😀 \xf0\x9f\x98"), "", "für 😀"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := bytes.NewReader(c.content)

@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -167,8 +168,11 @@ func byEuropeanLetters(raw []byte) encoding.Encoding {
 		nonASCII++
 	}
 	const few = 3 // bytes that are not ASCII, which may be anything
-	if nonASCII < few && undefined == 0 || nonASCII == typographic ||
-		plausibleLetters(raw, charmap.Windows1252, westernLetters)*10 > nonASCII*6 {
+	if nonASCII < few && undefined == 0 || nonASCII == typographic {
+		return nil
+	}
+	windows := plausibleLetters(raw, charmap.Windows1252, westernLetters) + countTypography(raw)
+	if windows*10 > nonASCII*6 {
 		return nil
 	}
 	var found encoding.Encoding
@@ -204,6 +208,27 @@ func plausibleLetters(raw []byte, e *charmap.Charmap, expected string) int {
 		}
 	}
 	return letters + min(signs, letters)
+}
+
+// typography matches signs of Windows-1252 that DOS and old Macs encode otherwise, where texts have
+// them: apostrophes in English contractions and genitives and in French and Italian elisions, pairs
+// of quotation marks, dashes, bullets and currency signs.
+var typography = regexp.MustCompile(`(?i)[a-z]’(?:s|t|d|m|re|ve|ll)\b|` +
+	`(?:\b[cdjlmnst]|qu|ll)’[aehiouy]|` +
+	`\B(?:“[^“”]{1,200}”|„[^„“”]{1,200}[“”]|‘[^‘’]{1,200}’)\B|` +
+	`\B[–—]\B|[0-9]–[0-9]|(?m:^\s*•\B)|[£€] ?[0-9]|[0-9] ?€`)
+
+// countTypography counts the signs that typography matches in a text in Windows-1252.
+func countTypography(raw []byte) (n int) {
+	text, _ := charmap.Windows1252.NewDecoder().String(string(raw)) // never fails
+	for _, found := range typography.FindAllString(text, -1) {
+		for _, r := range found {
+			if strings.ContainsRune("’‘“”„–—•£€", r) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // neighbor returns the ASCII letter at index i, or 0 if there is none.

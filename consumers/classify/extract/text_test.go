@@ -57,8 +57,12 @@ func TestTextEncodings(t *testing.T) {
 		korea       = "오월 서비스 요금 청구서입니다. 월말까지 지불해 주십시오. 감사합니다."
 	)
 	const (
-		dos    = "Köln, für die Wärme: bitte überweisen Sie 72,00 €."
-		french = "Facture réglée à échéance, numéro reçu le mois passé."
+		dos      = "Köln, für die Wärme: bitte überweisen Sie 72,00 €."
+		english  = "The tenant’s deposit – “as agreed” – is £1,200. It’s due."
+		euro     = "Price: 20 € – “due” now…"
+		elisions = "L’appartement n’est pas libre, prix: 20 €"
+		spanish  = "El día de la garantía, según el artículo: 20 € al mes"
+		french   = "Facture réglée à échéance, numéro reçu le mois passé."
 	)
 	const german = "Größe: 5 € – „schön“"
 	var (
@@ -93,6 +97,10 @@ func TestTextEncodings(t *testing.T) {
 		"German, DOS":                 {encoded(t, charmap.CodePage858, dos), "", dos},
 		"French, DOS":                 {encoded(t, charmap.CodePage437, french), "", french},
 		"French, Mac":                 {encoded(t, charmap.Macintosh, french), "", french},
+		"English":                     {encoded(t, charmap.Windows1252, english), "", english},
+		"euro and dashes":             {encoded(t, charmap.Windows1252, euro), "", euro},
+		"French elisions":             {encoded(t, charmap.Windows1252, elisions), "", elisions},
+		"Spanish, Mac":                {encoded(t, charmap.Macintosh, spanish), "", spanish},
 		"Latin-9":                     {encoded(t, charmap.ISO8859_15, "Größe: 5 €, schön"), "", "Größe: 5 €, schön"},
 		"Latin-1":                     {encoded(t, charmap.ISO8859_1, "Größe: 5 £, schön"), "", "Größe: 5 £, schön"},
 		"Greek":                       {encoded(t, charmap.Windows1253, greek), "", greek},

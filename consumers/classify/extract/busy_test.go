@@ -28,7 +28,7 @@ func TestSlowStorageIsNotAnErrorOfTheDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		mail := "From: a@example.com\nSubject: Lease\n\n" + strings.Repeat("The lease.\n", 2000)
+		mail := "From: a@example.com\nSubject: Lease\n\n" + strings.Repeat("The lease.\n", 8000)
 		r := slowReader{strings.NewReader(mail), DefaultTimeout / 2}
 		_, err = e.Text(t.Context(), r, int64(len(mail)), "")
 		if !errors.Is(err, ErrBusy) || Reason(err) != "" {

@@ -316,15 +316,37 @@ func TestBytesBeforePDF(t *testing.T) {
 	w := newPDF()
 	w.stream("", bytes.Repeat([]byte("padding "), 1<<18))
 	for name, content := range map[string][]byte{
-		"in memory": []byte(before + string(textPDF("page"))),
-		"larger":    []byte(before + string(w.pages("", "", lines("page")))),
+		"in memory":       []byte(before + string(textPDF("page"))),
+		"larger":          []byte(before + string(w.pages("", "", lines("page")))),
+		"after zeros":     append(make([]byte, 1500), textPDF("page")...),
+		"after blanks":    append(bytes.Repeat([]byte(" \n"), 2500), textPDF("page")...),
+		"within the line": append(bytes.Repeat([]byte("x"), 2000), textPDF("page")...),
 	} {
 		got, err := extractBytes(e, content)
 		if err != nil || got.Kind != kindPDF.name || got.Text != "page" {
 			t.Errorf("%s: got %+v, %v, want a PDF with the text %q", name, got, err, "page")
 		}
 	}
-	prose := strings.Repeat("words ", 200) + "a PDF begins with %PDF-1.7 and has objects:\n1 0 obj"
+}
+
+// Other kinds of documents may mention the header of a PDF or contain a PDF.
+func TestKindsThatContainPDFHeaders(t *testing.T) {
+	const words = "a PDF begins with %PDF-1.7 and has objects"
+	signed := signedFile(signedDataOID, false, ber(berOctets, false, textPDF("page")))
+	for want, content := range map[string][]byte{
+		"text/plain":              []byte(words),
+		"text/html":               []byte("<!DOCTYPE html><html><p>" + words),
+		"text/xml":                []byte(`<?xml version="1.0"?><a>` + words + "</a>"),
+		"application/json":        []byte(`{"a":"` + words + `"}`),
+		"image/jpeg":              []byte("\xff\xd8\xff\xfe\x00\x40" + words),
+		"application/vnd.ms-tnef": tnefFile(nil, textPDF("page")),
+		"application/pkcs7-mime":  signed,
+	} {
+		if got := detect(content); got.name != want {
+			t.Errorf("got %s, want %s", got.name, want)
+		}
+	}
+	prose := strings.Repeat("words ", 200) + words + ":\n1 0 obj"
 	if got := detect([]byte(prose)); got.format != formatText {
 		t.Errorf("got %s for a text about PDFs, want text", got.name)
 	}

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// headBytes is how many bytes at the start of a document are used to detect its kind. PDFium
-// accepts a header within the first KiB; mimetype reads 4 KiB.
-const headBytes = 4096
+// headBytes is how many bytes at the start of a document are used to detect its kind. mimetype
+// reads 4 KiB; PDFs may have more bytes before their header.
+const headBytes = 16 << 10
 
 // oleSignature is the beginning of a compound file ([MS-CFB], 2.2).
 const oleSignature = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -47,24 +47,32 @@ var baseFormats = map[string]format{
 }
 
 // detect detects the kind of a document from its first bytes. An email is recognized by its header,
-// even if mimetype detects another type. A PDF may have arbitrary bytes before its header. All
-// other kinds have the media type that mimetype detects. Their format is that of this type or of
-// the nearest type that it is derived from.
+// even if mimetype detects another type. A PDF may have other bytes before its header. All other
+// kinds have the media type that mimetype detects. Their format is that of this type or of the
+// nearest type that it is derived from.
 func detect(head []byte) kind {
+	if beginsPDF(head) {
+		return kindPDF
+	}
 	head, detected := sniff(head)
+	k := kindOf(detected)
+	isUnsupported := k.format == formatNone
 	switch {
 	case isMail(head):
 		return kindMail
-	case bytes.HasPrefix(head, []byte(oleSignature)) && detected.Is(kindPDF.name):
-		return kindOLE // with a PDF in its first sector
-	case detected.Is(kindPDF.name), detected.Is(kindBinary.name) && hasPDFHeader(head),
-		pdfHeader(head) > 0:
-		return kindPDF
 	case isSigned(head):
 		return kindSigned
 	case bytes.HasPrefix(head, []byte(tnefSignature)):
 		return kindTNEF
+	case isUnsupported && hasPDFHeader(head),
+		(isUnsupported || k.format.isText()) && pdfHeader(head) > 0:
+		return kindPDF
 	}
+	return k
+}
+
+// kindOf returns the kind with the type that mimetype has detected.
+func kindOf(detected *mimetype.MIME) kind {
 	name := mediaTypeOf(detected)
 	if f, ok := formats[name]; ok {
 		return kind{name, f}
@@ -77,16 +85,23 @@ func detect(head []byte) kind {
 	return kind{name, formatNone}
 }
 
+// mimeType returns the type that mimetype detects. It is never that of a PDF, which mimetype
+// detects wherever the first KiB contains "%PDF-", before it looks for the signatures of other
+// kinds.
+func mimeType(head []byte) *mimetype.MIME {
+	return mimetype.Detect(bytes.ReplaceAll(head, pdfSignature, []byte("%pdf-")))
+}
+
 // sniff returns the type that mimetype detects, and the head, decoded if that was necessary to
 // detect the type.
 func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	// mimetype does not detect markup in UTF-16.
 	head, _ = decodeHead(head, byBOM(head))
-	detected := mimetype.Detect(head)
+	detected := mimeType(head)
 	if detected.Is(kindBinary.name) && len(head) < headBytes {
 		// The mark of the end in files of DOS is no binary data.
 		if text, ok := bytes.CutSuffix(head, []byte{0x1a}); ok {
-			detected = mimetype.Detect(text)
+			detected = mimeType(text)
 		}
 	}
 	start := bytes.TrimPrefix(head[:min(len(head), 100)], utf8BOM)
@@ -100,14 +115,14 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 		detected = mimetype.Lookup("text/xml")
 	}
 	if rest := skipComments(head); detected.Is("text/plain") && len(rest) < len(head) {
-		switch page := mimetype.Detect(rest); mediaTypeOf(page) {
+		switch page := mimeType(rest); mediaTypeOf(page) {
 		case "text/html", "application/xhtml+xml", "text/xml":
 			detected = page
 		}
 	}
 	if detected.Is(kindBinary.name) && !hasPDFHeader(head) {
 		if decoded, ok := decodeHead(head, byCodeUnits(head)); ok {
-			head, detected = decoded, mimetype.Detect(decoded)
+			head, detected = decoded, mimeType(decoded)
 		}
 	}
 	return head, detected
@@ -159,16 +174,25 @@ func skipComments(head []byte) []byte {
 	}
 }
 
-// pdfStart matches the header of a PDF at the beginning of a line, and the beginning of its first
-// object.
+// pdfSignature begins the header of a PDF.
+var pdfSignature = []byte("%PDF-")
+
+// pdfStart matches the header of a PDF and, after comments, the beginning of its first object (ISO
+// 32000-2, 7.5.2 and 7.3.10). A text that mentions the header does not have both.
 var pdfStart = regexp.MustCompile(
-	`(?:^|[\r\n])(%PDF-[12]\.[0-9][^0-9])(?s:.*?)[\r\n][0-9]+ [0-9]+ obj\b`)
+	`%PDF-[12]\.[0-9]\s*(?:%[^\r\n]*\s*)*[0-9]+\s+[0-9]+\s+obj\b`)
+
+// beginsPDF reports whether head begins with the header of a PDF.
+func beginsPDF(head []byte) bool {
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
+	return bytes.HasPrefix(head, pdfSignature)
+}
 
 // pdfHeader returns the offset of the header of a PDF that follows other bytes, such as the header
 // of an HTTP response, or 0 if there is none. PDFium finds a header itself only in the first KiB.
 func pdfHeader(head []byte) int {
-	if found := pdfStart.FindSubmatchIndex(head); found != nil {
-		return found[2]
+	if found := pdfStart.FindIndex(head); found != nil && !bytes.HasPrefix(head, pdfSignature) {
+		return found[0]
 	}
 	return 0
 }
@@ -176,5 +200,5 @@ func pdfHeader(head []byte) int {
 // hasPDFHeader reports whether head contains the header of a PDF in its first KiB. PDF readers
 // accept arbitrary bytes before it.
 func hasPDFHeader(head []byte) bool {
-	return bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-"))
+	return bytes.Contains(head[:min(len(head), 1024)], pdfSignature)
 }

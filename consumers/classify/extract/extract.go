@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 )
 
 // Errors that the document itself causes. Every such error of Text wraps one of these, and
@@ -281,7 +282,7 @@ func (r *reading) readText(
 	defer cancel()
 	decoded := ""
 	if k.format != formatRTF {
-		decoded = decode(raw, contentType, k.format != formatText)
+		decoded = strings.TrimRight(decode(raw, contentType, k.format != formatText), padding)
 	}
 	unprintable, runes := text.unprintable, text.runes
 	switch k.format {

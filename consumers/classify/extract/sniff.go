@@ -51,8 +51,13 @@ var baseFormats = map[string]format{
 // kinds have the media type that mimetype detects. Their format is that of this type or of the
 // nearest type that it is derived from.
 func detect(head []byte) kind {
-	if beginsPDF(head) {
+	switch {
+	case beginsPDF(head):
 		return kindPDF
+	case isSigned(head):
+		return kindSigned
+	case bytes.HasPrefix(head, []byte(tnefSignature)):
+		return kindTNEF
 	}
 	head, detected := sniff(head)
 	k := kindOf(detected)
@@ -60,10 +65,6 @@ func detect(head []byte) kind {
 	switch {
 	case isMail(head):
 		return kindMail
-	case isSigned(head):
-		return kindSigned
-	case bytes.HasPrefix(head, []byte(tnefSignature)):
-		return kindTNEF
 	case isUnsupported && hasPDFHeader(head),
 		(isUnsupported || k.format.isText()) && pdfHeader(head) > 0:
 		return kindPDF
@@ -98,10 +99,11 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	// mimetype does not detect markup in UTF-16.
 	head, _ = decodeHead(head, byBOM(head))
 	detected := mimeType(head)
-	if detected.Is(kindBinary.name) && len(head) < headBytes {
-		// The mark of the end in files of DOS is no binary data.
-		if text, ok := bytes.CutSuffix(head, []byte{0x1a}); ok {
-			detected = mimeType(text)
+	if detected.Is(kindBinary.name) {
+		if decoded, ok := decodeHead(head, byCodeUnits(head)); ok && !hasPDFHeader(head) {
+			head, detected = decoded, mimeType(decoded)
+		} else if text, ok := withoutControls(head); ok {
+			head, detected = text, mimeType(text)
 		}
 	}
 	start := bytes.TrimPrefix(head[:min(len(head), 100)], utf8BOM)
@@ -120,12 +122,26 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 			detected = page
 		}
 	}
-	if detected.Is(kindBinary.name) && !hasPDFHeader(head) {
-		if decoded, ok := decodeHead(head, byCodeUnits(head)); ok {
-			head, detected = decoded, mimeType(decoded)
+	return head, detected
+}
+
+// padding is what programs of DOS and of mainframes put after the end of a text.
+const padding = "\x00\x1a"
+
+// withoutControls returns a text without padding and with blanks instead of the control characters
+// in it that mimetype takes for binary data, such as the line breaks of Word. It reports whether
+// head is such a text: they are at most 5%, and at least half of the bytes are ASCII or UTF-8.
+func withoutControls(head []byte) (text []byte, ok bool) {
+	text = bytes.Clone(bytes.TrimRight(head, padding))
+	controls := 0
+	for i, b := range text {
+		if b < ' ' && !strings.ContainsRune("\t\n\f\r\x1b", rune(b)) {
+			text[i] = ' '
+			controls++
 		}
 	}
-	return head, detected
+	invalid, _ := countUTF8(text)
+	return text, len(text)*2 >= len(head) && controls*20 <= len(text) && invalid*2 <= len(text)
 }
 
 // firstTag matches the first tag of an XML document without a declaration.

@@ -197,6 +197,11 @@ func parsePartHeader(header textproto.MIMEHeader) partHeader {
 
 func (h partHeader) isText() bool { return strings.HasPrefix(h.contentType, "text/") }
 
+// isMultipart reports whether the part consists of parts. The subtype is sometimes missing.
+func (h partHeader) isMultipart() bool {
+	return h.contentType == "multipart" || strings.HasPrefix(h.contentType, "multipart/")
+}
+
 // isSMIME reports whether the part is a container of signed or encrypted content (RFC 8551, 3.5).
 func (h partHeader) isSMIME() bool {
 	return h.contentType == "application/pkcs7-mime" || h.contentType == "application/x-pkcs7-mime"
@@ -249,7 +254,7 @@ func (m *mailReader) part(header textproto.MIMEHeader, body []byte, depth int) e
 	switch h := parsePartHeader(header); {
 	case h.contentType == "multipart/encrypted":
 		m.encrypted = true
-	case strings.HasPrefix(h.contentType, "multipart/"):
+	case h.isMultipart():
 		return m.multipart(body, h, depth)
 	case h.contentType == "message/rfc822", h.contentType == "message/global":
 		m.text.startLine()
@@ -309,6 +314,9 @@ func (m *mailReader) writeName(name string) {
 // attachments.
 func (m *mailReader) multipart(body []byte, h partHeader, depth int) error {
 	parts := splitParts(body, h.parameters["boundary"])
+	if len(parts) == 0 { // RFC 2045, 6.4, forbids that all parts together are encoded
+		parts = splitParts(decodeTransfer(h.encoding, body), h.parameters["boundary"])
+	}
 	if len(parts) == 0 {
 		return m.body(partHeader{contentType: "text/plain"}, body, maxMailDepth)
 	}

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,6 +57,36 @@ func TestMail(t *testing.T) {
 				"--b\nContent-Type: text/plain\n\nplain words\n" +
 				"--b\nContent-Type: text/html\n\n<p>rich words\n--b--\nepilogue",
 			want: "x\n\nplain words",
+		},
+		"multipart without a subtype": {
+			content: "From: x\nTo: y\nContent-Type: multipart; boundary=b\n\n" +
+				"--b\nContent-Type: text/plain\n\nfirst\n--b\nContent-Type: text/plain\n\nsecond\n--b--",
+			want: "x\ny\n\nfirst\n\nsecond",
+		},
+		"parts within parts with the same boundary": {
+			content: mixedMail(
+				"Content-Type: multipart/alternative; boundary=b\n\n"+
+					"--b\nContent-Type: text/plain\n\nfirst\n--b--",
+				"Content-Type: text/plain\n\nsecond"),
+			want: "x\ny\n\nfirst\n\nsecond",
+		},
+		"multipart in base64": {
+			content: "From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n" +
+				"Content-Transfer-Encoding: base64\n\n" +
+				base64.StdEncoding.EncodeToString([]byte("--b\n\nfirst\n--b\n\nsecond\n--b--")),
+			want: "x\ny\n\nfirst\n\nsecond",
+		},
+		"another name for base64": {
+			content: "From: x\nTo: y\nContent-Transfer-Encoding: base 64\n\nd29yZHM=",
+			want:    "x\ny\n\nwords",
+		},
+		"short name for base64": {
+			content: "From: x\nTo: y\nContent-Transfer-Encoding: B\n\nd29yZHM=",
+			want:    "x\ny\n\nwords",
+		},
+		"sentence like the beginning of uuencode": {
+			content: "From: x\nTo: y\n\nWe will\nbegin 2024 with a new lease.\nThe landlord pays.",
+			want:    "x\ny\n\nWe will\nbegin 2024 with a new lease.\nThe landlord pays.",
 		},
 		"text that claims to be in base64": {
 			content: "From: x\nTo: y\nContent-Transfer-Encoding: base64\n\n" +

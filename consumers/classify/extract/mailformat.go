@@ -138,7 +138,10 @@ func splitAt(body []byte, boundary string) (parts [][]byte) {
 		if start >= 0 {
 			parts = append(parts, trimLineEnd(body[start:max(start, found)]))
 		}
-		if start = len(body) - len(next); last || len(parts) > maxMailParts {
+		if start = len(body) - len(next); last {
+			start = -1 // a part within the body may have had the same boundary, and others follow
+		}
+		if len(parts) > maxMailParts {
 			return parts
 		}
 	}
@@ -156,9 +159,9 @@ func trimLineEnd(b []byte) []byte {
 // transferEncoding returns the Content-Transfer-Encoding (RFC 2045, 6) in the value of a header
 // field. It accepts the names that programs write for "base64" and the others.
 func transferEncoding(value string) string {
-	value = strings.ToLower(value)
+	value = strings.NewReplacer(" ", "", "-", "").Replace(strings.ToLower(value))
 	switch {
-	case strings.Contains(value, "base64"), strings.Contains(value, "base-64"):
+	case strings.Contains(value, "base64"), value == "b":
 		return "base64"
 	case strings.Contains(value, "quoted"):
 		return "quoted-printable"

@@ -13,11 +13,12 @@ var uuBegin = regexp.MustCompile(`^begin [0-7]{3,4} (\S.*)$`)
 func cutUU(raw []byte) (text []byte, files [][]byte) {
 	isOpen := false
 	for line := range bytes.Lines(raw) {
+		raw = raw[len(line):]
 		trimmed := bytes.TrimRight(line, "\r\n")
 		decoded, ok := decodeUU(trimmed)
 		begin := uuBegin.FindSubmatch(trimmed)
 		switch last := len(files) - 1; {
-		case begin != nil && len(files) < maxMailParts:
+		case begin != nil && beginsUU(raw) && len(files) < maxMailParts:
 			isOpen, files = true, append(files, nil)
 			text = append(append(text, begin[1]...), '\n')
 		case isOpen && ok:
@@ -30,6 +31,14 @@ func cutUU(raw []byte) (text []byte, files [][]byte) {
 		}
 	}
 	return text, files
+}
+
+// beginsUU reports whether the first line is encoded. After a sentence that is like the line before
+// a file it is not.
+func beginsUU(raw []byte) bool {
+	line, _, _ := bytes.Cut(raw, []byte("\n"))
+	_, ok := decodeUU(bytes.TrimRight(line, "\r"))
+	return ok
 }
 
 // decodeUU decodes a line. ok is false if it cannot be encoded: its first character is the number

@@ -2,8 +2,8 @@ package extract
 
 import (
 	"context"
-	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/klippa-app/go-pdfium"
 	"github.com/klippa-app/go-pdfium/enums"
@@ -89,6 +89,9 @@ func (a annotation) read() (shown bool, value string, err error) {
 	switch subtype.Subtype {
 	case enums.FPDF_ANNOT_SUBTYPE_FREETEXT:
 		value, err = a.value("Contents")
+		if value == "" && err == nil {
+			value, err = a.richText()
+		}
 	case enums.FPDF_ANNOT_SUBTYPE_WIDGET:
 		value, err = a.fieldValue()
 	case enums.FPDF_ANNOT_SUBTYPE_FILEATTACHMENT:
@@ -97,9 +100,71 @@ func (a annotation) read() (shown bool, value string, err error) {
 	return true, value, err
 }
 
+// richText returns the content of a text box that has it only with its formatting, as a fragment of
+// XHTML (ISO 32000-1, 12.7.3.4).
+func (a annotation) richText() (string, error) {
+	rich, err := a.value("RC")
+	if err != nil {
+		return "", err
+	}
+	rich = rich[:min(len(rich), maxTextBytes)]
+	text := newText(len(rich))
+	// The deadline of the document stops PDFium only, but the text of a box is short.
+	err = readMarkup(context.Background(), rich, dialectXHTML, text)
+	return text.String(), err
+}
+
+// Flags of fields (ISO 32000-1, table 228).
+const (
+	passwordField = 1 << 13 // the value is not displayed
+	combField     = 1 << 24 // each letter is displayed in a box of its own
+)
+
 // fieldValue returns the value of a form field for text or with a choice, which the field may have
-// from its parent.
+// from its parent. It returns "" if the field is for a password, or if it displays a number or a
+// date in another format than that of its value.
 func (a annotation) fieldValue() (string, error) {
+	flags := 0
+	got, err := a.instance.FPDFAnnot_GetNumberValue(
+		&requests.FPDFAnnot_GetNumberValue{Annotation: a.reference, Key: "Ff"})
+	if err == nil {
+		flags = int(got.Value)
+	}
+	value, err := a.rawValue()
+	isFormatted := !hasLetter(value) && flags&combField == 0 && a.drawsText()
+	if err != nil || flags&passwordField != 0 || isFormatted {
+		return "", err
+	}
+	return value, nil
+}
+
+// hasLetter reports whether s has a letter, unlike the values that are displayed in a format.
+func hasLetter(s string) bool { return strings.ContainsFunc(s, unicode.IsLetter) }
+
+// drawsText reports whether the appearance of the annotation has text.
+func (a annotation) drawsText() bool {
+	count, err := a.instance.FPDFAnnot_GetObjectCount(
+		&requests.FPDFAnnot_GetObjectCount{Annotation: a.reference})
+	if err != nil {
+		return false
+	}
+	for i := range min(count.Count, maxPageObjects) {
+		object, err := a.instance.FPDFAnnot_GetObject(
+			&requests.FPDFAnnot_GetObject{Annotation: a.reference, Index: i})
+		if err != nil {
+			return false
+		}
+		kind, err := a.instance.FPDFPageObj_GetType(
+			&requests.FPDFPageObj_GetType{PageObject: object.PageObject})
+		if err == nil && kind.Type == enums.FPDF_PAGEOBJ_TEXT {
+			return true
+		}
+	}
+	return false
+}
+
+// rawValue returns the value of a form field for text or with a choice, as it is stored.
+func (a annotation) rawValue() (string, error) {
 	kind, err := a.value("FT")
 	if err != nil || kind != "" && kind != "Tx" && kind != "Ch" {
 		return "", err
@@ -193,41 +258,4 @@ func (p *page) pictures(loaded references.FPDF_PAGE) (covered float64, paths int
 		}
 	}
 	return covered, paths, nil
-}
-
-// formData matches the data in a form that is not divided into packets.
-var formData = regexp.MustCompile(`(?s)<(?:\w+:)?datasets[\s>].*</(?:\w+:)?datasets\s*>`)
-
-// readFormData writes the data of an XFA form, which has no pages of its own.
-func (p *pages) readFormData() error {
-	count, err := p.instance.FPDF_GetXFAPacketCount(
-		&requests.FPDF_GetXFAPacketCount{Document: p.document})
-	if err != nil {
-		return nil // there is no form
-	}
-	for i := range min(count.Count, maxEmbeddedFiles) {
-		name, err := p.instance.FPDF_GetXFAPacketName(
-			&requests.FPDF_GetXFAPacketName{Document: p.document, Index: i})
-		if err != nil {
-			return err
-		}
-		if name.Name != "datasets" && name.Name != "" {
-			continue
-		}
-		packet, err := p.instance.FPDF_GetXFAPacketContent(
-			&requests.FPDF_GetXFAPacketContent{Document: p.document, Index: i})
-		if err != nil {
-			return err
-		}
-		content := decode(packet.Content[:min(len(packet.Content), maxTextBytes)], "", true)
-		if name.Name == "" { // the whole form
-			content = formData.FindString(content)
-		}
-		p.text.startLine()
-		// The deadline of the document stops PDFium only, but the data is short.
-		if err := readMarkup(context.Background(), content, dialectXML, p.text); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -258,6 +258,7 @@ func TestInheritedFieldValues(t *testing.T) {
 		"only the type":  {"/V (Its value)", "/FT /Tx", "Name:\nIts value"},
 		"a choice":       {"", "/FT /Ch /Opt [ (red) (blue) ] /V (blue)", "Name:\nblue"},
 		"a signature":    {"", "/FT /Sig /V (no text)", "Name:"},
+		"a password":     {"", "/FT /Tx /Ff 8192 /V (secret)", "Name:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newPDF()

@@ -44,7 +44,7 @@ func (f *form) close() error {
 	return err
 }
 
-// isText reports whether a field is for text or has a choice.
+// isText reports whether a field is for text that is displayed, or has a choice.
 func (f *form) isText(annotation references.FPDF_ANNOTATION) bool {
 	f.open()
 	if f.handle == "" {
@@ -54,6 +54,11 @@ func (f *form) isText(annotation references.FPDF_ANNOTATION) bool {
 		&requests.FPDFAnnot_GetFormFieldType{FormHandle: f.handle, Annotation: annotation})
 	if err != nil {
 		return false // not a field of the form
+	}
+	flags, err := f.instance.FPDFAnnot_GetFormFieldFlags(
+		&requests.FPDFAnnot_GetFormFieldFlags{FormHandle: f.handle, Annotation: annotation})
+	if err != nil || flags.Flags&passwordField != 0 {
+		return false
 	}
 	switch kind.FormFieldType {
 	case enums.FPDF_FORMFIELD_TYPE_TEXTFIELD, enums.FPDF_FORMFIELD_TYPE_COMBOBOX,

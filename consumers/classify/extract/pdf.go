@@ -165,6 +165,7 @@ type pages struct {
 	count    int
 	scans    []scan        // the pages that have to be recognized
 	repeated repeatedLines // of these pages
+	filled   bool          // a page has fields or text boxes with a value
 	form     *form
 	files    *attachedFiles
 }
@@ -189,6 +190,7 @@ func (p *pages) read() (damaged int, all bool, err error) {
 			p.text.join(text)
 			return damaged, false, wrapPDFiumError(err)
 		}
+		p.filled = p.filled || page.filled
 		garbage := isGarbage(text.String())
 		if !garbage {
 			p.text.join(text)
@@ -256,6 +258,7 @@ type page struct {
 	index    int
 	text     *text
 	isScan   bool // the page has little text and a large picture
+	filled   bool // the page has fields or text boxes with a value
 	form     *form
 	files    *attachedFiles
 }
@@ -299,9 +302,10 @@ func (p *page) read() error {
 	if err := readPage(p.instance, reference, p.text); err != nil {
 		return err
 	}
-	content := p.text.String()
+	p.filled = len(values) > 0
+	shown := singleSpaced(p.text.String())
 	for _, value := range values {
-		if !strings.Contains(content, value) {
+		if !strings.Contains(shown, singleSpaced(value)) {
 			p.text.startLine()
 			p.text.write(value)
 			p.text.startLine()
@@ -313,6 +317,9 @@ func (p *page) read() error {
 	_, err = p.instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: reference})
 	return err
 }
+
+// singleSpaced returns s with its white space as single spaces, because a field may wrap its value.
+func singleSpaced(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // readPage writes the text of a loaded page to text.
 func readPage(instance pdfium.Pdfium, page references.FPDF_PAGE, text *text) error {

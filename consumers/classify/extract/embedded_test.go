@@ -290,12 +290,19 @@ func TestGarbage(t *testing.T) {
 		"The amount is due at the end of the month."
 	const polish = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw."
 	const czech = "Strč prst skrz krk. Účet za služby prosíme uhradit do konce měsíce na účet."
+	const welsh = "Genir pawb yn rhydd ac yn gydradd â'i gilydd mewn urddas a hawliau. " +
+		"Fe'u cynysgaeddir â rheswm a chydwybod, a dylai pawb ymddwyn yn gymodlon."
+	accounts := strings.Repeat("GB01 NWBK 6016 1331 9268 01\n", 24)
 	for text, want := range map[string]bool{
 		polish:                  false,
 		czech:                   false,
 		letter:                  false,
 		strings.ToUpper(letter): false,
 		shifted(letter, -29):    true, // an encoding by the numbers of glyphs
+		shifted(letter, -31):    true, // and that of a font in the Compact Font Format
+		shifted(letter, 1):      true,
+		accounts:                false,
+		welsh:                   false,
 		`(),*(&'`:               true,
 		"":                      false,
 		"- 1 -":                 false,
@@ -305,6 +312,19 @@ func TestGarbage(t *testing.T) {
 	} {
 		if got := isGarbage(text); got != want {
 			t.Errorf("isGarbage(%q): got %v, want %v", text, got, want)
+		}
+	}
+}
+
+// A font may assign characters of a symbol font to some of its letters.
+func TestSymbolLetters(t *testing.T) {
+	t.Parallel()
+	const bullet = "\uF06C Item"
+	for text, want := range map[string]string{
+		"Acm\uF065 r\uF065pairs": "Acme repairs", "NOT\uF049\uF043E": "NOTICE", bullet: bullet,
+	} {
+		if got := replaceSymbolLetters(text); got != want {
+			t.Errorf("replaceSymbolLetters(%q): got %q, want %q", text, got, want)
 		}
 	}
 }

@@ -352,7 +352,7 @@ func readPage(instance pdfium.Pdfium, page references.FPDF_PAGE, text *text) err
 					return err
 				}
 			}
-			text.write(cmp.Or(ordered, got.Text))
+			text.write(replaceSymbolLetters(cmp.Or(ordered, got.Text)))
 		} else if err := writeLines(instance, textPage, from, characters, text); err != nil {
 			return err
 		}

@@ -19,6 +19,9 @@ const (
 	// fewLetters is the number of letters and digits below which a page with a large picture is
 	// treated as a scan: a stamp, a page number or the line that a fax machine adds.
 	fewLetters = 100
+	// manyLetters is the number of letters and digits that a page has at most if they are the lines
+	// of a mail room or a scanner in the margins of a scan.
+	manyLetters = 500
 	// manyPaths is the number of drawn shapes above which a page without text may have letters that
 	// were converted to outlines.
 	manyPaths = 50
@@ -205,17 +208,53 @@ func (a annotation) value(key string) (string, error) {
 }
 
 // looksScanned reports whether the page has few letters and a large picture, or no letters and a
-// picture or many shapes. The text of the page must have been read.
+// picture or many shapes. The text of the page must have been read. More letters are few if all are
+// in the margins, where a mail room or a scanner adds lines.
 func (p *page) looksScanned(loaded references.FPDF_PAGE) (bool, error) {
-	letters := countLetters(p.text.String(), fewLetters)
-	if letters >= fewLetters {
+	letters := countLetters(p.text.String(), manyLetters)
+	if letters >= manyLetters {
 		return false, nil
 	}
 	covered, paths, err := p.pictures(loaded)
-	if letters == 0 {
-		return covered > 0.05 || paths > manyPaths, err
+	switch {
+	case err != nil:
+		return false, err
+	case letters == 0:
+		return covered > 0.05 || paths > manyPaths, nil
+	case covered <= 0.4:
+		return false, nil
+	case letters < fewLetters:
+		return true, nil
 	}
-	return covered > 0.4, err
+	return p.onlyMargins(loaded)
+}
+
+// onlyMargins reports whether the page has no letters except in its margins.
+func (p *page) onlyMargins(loaded references.FPDF_PAGE) (bool, error) {
+	const margin = 0.15 // of the width and the height
+	reference := requests.Page{ByReference: &loaded}
+	page, err := p.instance.FPDF_GetPageBoundingBox(
+		&requests.FPDF_GetPageBoundingBox{Page: reference})
+	if err != nil {
+		return false, err
+	}
+	text, err := p.instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{Page: reference})
+	if err != nil {
+		return false, err
+	}
+	x := margin * float64(page.Rect.Right-page.Rect.Left)
+	y := margin * float64(page.Rect.Top-page.Rect.Bottom)
+	middle, err := p.instance.FPDFText_GetBoundedText(&requests.FPDFText_GetBoundedText{
+		TextPage: text.TextPage,
+		Left:     float64(page.Rect.Left) + x, Right: float64(page.Rect.Right) - x,
+		Bottom: float64(page.Rect.Bottom) + y, Top: float64(page.Rect.Top) - y,
+	})
+	if err != nil {
+		return false, err
+	}
+	_, err = p.instance.FPDFText_ClosePage(
+		&requests.FPDFText_ClosePage{TextPage: text.TextPage})
+	return countLetters(middle.Text, 1) == 0, err
 }
 
 // pictures returns the share of the page that its pictures cover, and the number of shapes. Some

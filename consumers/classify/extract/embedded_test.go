@@ -127,6 +127,7 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 	without := setup(t, Config{Tesseract: "/nowhere/tesseract", Timeout: time.Minute})
 	const full, logo = "q 612 0 0 792 0 0 cm /I Do Q\n", "q 60 0 0 60 30 700 cm /I Do Q\n"
 	long := strings.Repeat("The landlord and the tenant agree. ", 10)
+	layer := slices.Repeat([]string{"The landlord and the tenant agree."}, 10)
 	strips := ""
 	for y := 0; y < 792; y += 22 {
 		strips += fmt.Sprintf("q 612 0 0 22 0 %d cm /I Do Q\n", y)
@@ -161,7 +162,7 @@ func TestPagesAreRecognizedOneByOne(t *testing.T) {
 		"many numbered scans":    {pdf(faxed...), maxScans, ""},
 		"texts on pictures":      {pdf(deck...), maxScans, strings.Join(titles, "\n\n")},
 		"letter and scan":        {pdf(page("", long), page(full)), 1, strings.TrimSpace(long)},
-		"scan with its own text": {pdf(page(full, long)), 0, strings.TrimSpace(long)},
+		"scan with its own text": {pdf(page(full, layer...)), 0, strings.Join(layer, "\n")},
 		"letter with a logo":     {pdf(page(logo, "Dear Ann")), 0, "Dear Ann"},
 		"page without anything":  {pdf(page("", "words"), page("")), 0, "words"},
 		"garbage":                {pdf(page("", "+,*'-!$%/#&.;:")), 1, ""},
@@ -247,6 +248,35 @@ func TestPagesAreInOrder(t *testing.T) {
 	const want = "recognized\n\nfirst\n\nstamp\n\nrecognized\n\nlast\n\nrecognized"
 	if err != nil || got.Text != want {
 		t.Errorf("got %q, %v, want %q", got.Text, err, want)
+	}
+}
+
+// A page with a large picture is recognized if it has few letters, or more in its margins only. The
+// lines that it has as text are not repeated.
+func TestTypedTextOfScans(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{
+		Tesseract: fakeTesseract(t, printWord+"96 recognized"), Timeout: time.Minute,
+		OCRTimeout: 5 * time.Minute,
+	})
+	typed := func(n int) string {
+		line := "Received by the mail room, document 4711, batch 12"
+		return strings.Repeat(line+"\n", n-1) + line
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"in the margin":            {typed(4), typed(4) + "\n\nrecognized"},
+		"also in the middle":       {typed(8), typed(8)},
+		"the same as in the image": {"Stamp\nRecognized.", "Stamp\nRecognized."},
+	} {
+		w := newPDF()
+		n := w.stream("/Type /XObject /Subtype /Image /Width 2 /Height 2 "+
+			"/ColorSpace /DeviceGray /BitsPerComponent 8", []byte{0, 255, 255, 0})
+		content := append([]byte("q 612 0 0 792 0 0 cm /I Do Q\n"),
+			lines(strings.Split(c.text, "\n")...)...)
+		got, err := extractBytes(e, w.pages("", fmt.Sprintf("/XObject << /I %d 0 R >>", n), content))
+		if err != nil || got.Text != c.want {
+			t.Errorf("%s: got %q, %v, want %q", name, got.Text, err, c.want)
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (r *recognizer) read(
 		case err != nil:
 			return pages, err
 		}
-		pages = append(pages, page)
+		pages = append(pages, page.without(scan.typed))
 	}
 	return pages, nil
 }

@@ -66,6 +66,7 @@ type pdf struct {
 type scan struct {
 	index int // of the page, from 0
 	place int
+	typed string // the text of the page, which is not recognized again
 	image *image.Gray
 }
 
@@ -191,15 +192,18 @@ func (p *pages) read() (damaged int, all bool, err error) {
 			return damaged, false, wrapPDFiumError(err)
 		}
 		p.filled = p.filled || page.filled
-		garbage := isGarbage(text.String())
-		if !garbage {
+		typed := text.String()
+		garbage := isGarbage(typed)
+		if garbage {
+			typed = ""
+		} else {
 			p.text.join(text)
 		}
 		if page.isScan && !garbage {
-			p.repeated.add(text.String())
+			p.repeated.add(typed)
 		}
 		if page.isScan || garbage {
-			p.scans = append(p.scans, scan{index: i, place: p.text.b.Len()})
+			p.scans = append(p.scans, scan{index: i, place: p.text.b.Len(), typed: typed})
 		}
 		p.text.breakLine()
 		p.text.breakLine()

@@ -106,6 +106,35 @@ func (t *text) join(other *text) {
 	t.incomplete = t.incomplete || other.incomplete
 }
 
+// without returns t without the lines that have the same letters and digits as a line of other.
+func (t *text) without(other string) *text {
+	if other == "" {
+		return t
+	}
+	key := func(line string) string { return strings.Map(lowerLetter, line) }
+	known := map[string]bool{}
+	for line := range strings.Lines(other) {
+		known[key(line)] = true
+	}
+	delete(known, "") // blank lines are kept
+	rest := *t
+	rest.b, rest.runes = strings.Builder{}, 0
+	for line := range strings.Lines(t.String()) {
+		if !known[key(line)] {
+			rest.write(line)
+		}
+	}
+	return &rest
+}
+
+// lowerLetter returns a letter or digit in lower case, and -1 for other characters.
+func lowerLetter(r rune) rune {
+	if unicode.IsLetter(r) || unicode.IsNumber(r) {
+		return unicode.ToLower(r)
+	}
+	return -1
+}
+
 // insert inserts pages at places, which are ascending offsets of String.
 func (t *text) insert(pages []*text, places []int) {
 	before, unprintable, truncated := t.String(), t.unprintable, t.truncated

@@ -16,6 +16,9 @@ const (
 	minColumnWidth = 80
 	// minGutter is the smallest gap between columns, in points.
 	minGutter = 8
+	// maxGutter is the largest gap, as a share of the mean width of the left parts. Text is broken
+	// where its column ends, but the labels of a form end earlier.
+	maxGutter = 0.5
 	// maxBoxes is the number of pieces of text of a page that are considered.
 	maxBoxes = 1000
 )
@@ -97,7 +100,8 @@ func gutter(rows [][]box) float64 {
 }
 
 // columnRun returns the number of rows, from the first one, that are the lines of two columns, or
-// 0. Lines at the end of a paragraph may be only in one of them.
+// 0. Lines at the end of a paragraph may be only in one of them, and so may those below the end of
+// the right column, as long as their distance is that of the lines above.
 func columnRun(rows [][]box) int {
 	if len(rows[0]) != 2 {
 		return 0
@@ -117,10 +121,22 @@ func columnRun(rows [][]box) int {
 		widths[1] += row[1].right - row[1].left
 		pairs, end = pairs+1, i+1
 	}
-	least := minColumnWidth * float64(pairs)
-	if pairs < minColumnRows || widths[0] < least || widths[1] < least ||
-		widths[0] > 2*widths[1] || widths[1] > 2*widths[0] {
+	n := float64(pairs)
+	if pairs < minColumnRows || min(widths[0], widths[1]) < n*minColumnWidth ||
+		widths[0] > 2*widths[1] || widths[1] > 2*widths[0] ||
+		right-left > maxGutter*widths[0]/n {
 		return 0
+	}
+	return leftEnd(rows, end, right-minGutter)
+}
+
+// leftEnd returns the end of the left column, up to the given right edge, of which the first rows
+// have both columns.
+func leftEnd(rows [][]box, end int, edge float64) int {
+	step := (rows[0][0].top - rows[end-1][0].top) / float64(end-1)
+	for end < len(rows) && len(rows[end]) == 1 && rows[end][0].right <= edge &&
+		rows[end-1][0].top-rows[end][0].top < 1.25*step {
+		end++
 	}
 	return end
 }

@@ -15,7 +15,7 @@ func TestColumns(t *testing.T) {
 		for y, row := range rows {
 			for x, s := range row {
 				if s != "" {
-					fmt.Fprintf(&b, "1 0 0 1 %d %d Tm (%s) Tj\n", 50+270*x, 720-14*y, s)
+					fmt.Fprintf(&b, "1 0 0 1 %d %d Tm (%s) Tj\n", 50+240*x, 720-14*y, s)
 				}
 			}
 		}
@@ -40,10 +40,31 @@ func TestColumns(t *testing.T) {
 		row := []string{fmt.Sprintf("Position %d of the invoice from May", i), fmt.Sprintf("%d.00", i)}
 		table, inRows = append(table, row), append(inRows, strings.Join(row, " "))
 	}
+	form := [][]string{}
+	formRows := []string{}
+	for i := range 8 {
+		row := []string{fmt.Sprintf("Name of the driver %d:", i), "Jane Margaret Doe-Thompson"}
+		form, formRows = append(form, row), append(formRows, strings.Join(row, " "))
+	}
+	longer := [][]string{}
+	lefts, rights := []string{}, []string{}
+	for i := range 9 {
+		l := fmt.Sprintf("left line %d about the lease of a flat", i)
+		r := fmt.Sprintf("right line %d about the rent of it", i)
+		if lefts = append(lefts, l); i < 7 {
+			longer, rights = append(longer, []string{l, r}), append(rights, r)
+		} else {
+			longer = append(longer, []string{l})
+		}
+	}
+	longer = append(longer, nil, nil, []string{"A footer"})
+	byColumn := strings.Join(append(append(lefts, rights...), "A footer"), "\n")
 	for name, c := range map[string]struct {
 		content []byte
 		want    string
 	}{
+		"form":        {draw(form...), strings.Join(formRows, "\n")},
+		"longer left": {draw(longer...), byColumn},
 		"two columns": {draw(prose...), want},
 		"table":       {draw(table...), strings.Join(inRows, "\n")},
 	} {

@@ -10,8 +10,8 @@ import (
 const (
 	// minGarbage is the number of characters, without repetitions, below which a text is not judged.
 	minGarbage = 6
-	// minWord is the number of letters of a word below which it is not judged. Lists of account numbers
-	// and codes have many short words.
+	// minWord is the number of letters of a word below which it is not judged. Lists of account
+	// numbers and codes have many short words.
 	minWord = 5
 	// minLatin is the number of Latin letters below which their frequencies are not judged.
 	minLatin = 45

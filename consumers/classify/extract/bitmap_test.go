@@ -80,6 +80,9 @@ func TestBitmapVariants(t *testing.T) {
 			each(func(p byte) []byte { return []byte{0, 0, 0, 255 - p} })),
 	} {
 		t.Run(name, func(t *testing.T) {
+			if k := detect(content); k.name != "image/bmp" {
+				t.Errorf("detected %s", k.name)
+			}
 			got, whole := pagePixels(t, content)
 			if rows := differingRows(got, page); got.Rect != page.Rect || len(rows) > 0 || !whole {
 				t.Errorf("got %s, rows %d that differ, whole %v, want all of %s",

@@ -113,6 +113,11 @@ func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	if tiffFormatOf(head).order != nil { // mimetype does not detect BigTIFF
 		detected = mimetype.Lookup("image/tiff")
 	}
+	if detected.Is(kindBinary.name) && isBitmap(head) {
+		if _, err := readBitmap(head); err == nil { // mimetype does not detect those of OS/2 1.x
+			detected = mimetype.Lookup("image/bmp")
+		}
+	}
 	if detected.Is("text/plain") && isXML(head) {
 		detected = mimetype.Lookup("text/xml")
 	}

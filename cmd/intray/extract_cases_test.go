@@ -100,6 +100,7 @@ func extractCases() map[string]extractCase {
 		"p_choice.pdf":        {pdf, []string{"CHOICE two"}, []string{"CHOICE one"}},
 		"p_xfa.pdf":           {pdf, []string{"XFAVALUE Müller"}, []string{"TPLTEXT"}},
 		"i_exif.jpg":          {"image/jpeg", []string{"Receipt total 12.50"}, nil},
+		"i_progressive.jpg":   {"image/jpeg", []string{"Water bill for March", "Amount due 40.00"}, nil},
 		"i_fillorder.tif":     {"image/tiff", []string{"INVOICE No. 2024-117"}, nil},
 		"i_fax_2d.tif":        {"image/tiff", []string{"INVOICE No. 2024-117", "108.00 EUR"}, nil},
 		"i_fax_rle.tif":       {"image/tiff", []string{"INVOICE No. 2024-117", "108.00 EUR"}, nil},

@@ -2,6 +2,8 @@ package extract
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/klippa-app/go-pdfium"
 	"github.com/klippa-app/go-pdfium/references"
@@ -16,9 +18,9 @@ const (
 	minColumnWidth = 80
 	// minGutter is the smallest gap between columns, in points.
 	minGutter = 8
-	// maxGutter is the largest gap, as a share of the mean width of the left parts. Text is broken
-	// where its column ends, but the labels of a form end earlier.
-	maxGutter = 0.5
+	// wideGutter is the gap, as a share of the mean width of the left parts, above which these may be
+	// the labels of a form, which end where they like. Text is broken where its column ends.
+	wideGutter = 0.5
 	// maxBoxes is the number of pieces of text of a page that are considered.
 	maxBoxes = 1000
 )
@@ -40,12 +42,12 @@ func (b box) union(a box) box {
 
 // columnLines returns the parts of the lines of a page in reading order if the page draws two
 // columns line by line across both, and nil otherwise. boxes are in the order in which they are
-// drawn.
-func columnLines(boxes []box) (parts []box) {
+// drawn. textOf returns the text in a box.
+func columnLines(boxes []box, textOf func(box) string) (parts []box) {
 	rows := boxRows(boxes)
 	found := false
 	for len(rows) > 0 {
-		n := columnRun(rows)
+		n := columnRun(rows, textOf)
 		if n == 0 {
 			parts, rows = append(parts, rows[0]...), rows[1:]
 			continue
@@ -102,7 +104,7 @@ func gutter(rows [][]box) float64 {
 // columnRun returns the number of rows, from the first one, that are the lines of two columns, or
 // 0. Lines at the end of a paragraph may be only in one of them, and so may those below the end of
 // the right column, as long as their distance is that of the lines above.
-func columnRun(rows [][]box) int {
+func columnRun(rows [][]box, textOf func(box) string) int {
 	if len(rows[0]) != 2 {
 		return 0
 	}
@@ -123,11 +125,26 @@ func columnRun(rows [][]box) int {
 	}
 	n := float64(pairs)
 	if pairs < minColumnRows || min(widths[0], widths[1]) < n*minColumnWidth ||
-		widths[0] > 2*widths[1] || widths[1] > 2*widths[0] ||
-		right-left > maxGutter*widths[0]/n {
+		widths[0] > 2*widths[1] || widths[1] > 2*widths[0] {
+		return 0
+	}
+	if right-left > wideGutter*widths[0]/n && !withinSentences(rows[:end], textOf) {
 		return 0
 	}
 	return leftEnd(rows, end, right-minGutter)
+}
+
+// withinSentences reports whether many lines on the left begin within a sentence. The labels of a
+// form do not.
+func withinSentences(rows [][]box, textOf func(box) string) bool {
+	lower := 0
+	for _, row := range rows {
+		first, _ := utf8.DecodeRuneInString(textOf(row[0]))
+		if unicode.IsLower(first) {
+			lower++
+		}
+	}
+	return lower*4 > len(rows)
 }
 
 // leftEnd returns the end of the left column, up to the given right edge, of which the first rows
@@ -161,19 +178,28 @@ func readColumns(
 		}
 		boxes[i] = box{got.Left, got.Bottom, got.Right, got.Top}
 	}
-	var b strings.Builder
-	for _, part := range columnLines(boxes) {
+	texts := map[box]string{} // each is read once
+	textOf := func(part box) string {
+		if text, ok := texts[part]; ok {
+			return text
+		}
 		// The lines above and below may touch the box. Periods are as low as its lowest tenth.
 		edge := (part.top - part.bottom) / 12
-		got, err := instance.FPDFText_GetBoundedText(&requests.FPDFText_GetBoundedText{
+		got, failed := instance.FPDFText_GetBoundedText(&requests.FPDFText_GetBoundedText{
 			TextPage: page, Left: part.left, Right: part.right,
 			Bottom: part.bottom + edge, Top: part.top - edge,
 		})
-		if err != nil {
-			return "", err
+		if failed != nil {
+			err = failed
+			return ""
 		}
-		b.WriteString(got.Text)
+		texts[part] = got.Text
+		return got.Text
+	}
+	var b strings.Builder
+	for _, part := range columnLines(boxes, textOf) {
+		b.WriteString(textOf(part))
 		b.WriteString("\n")
 	}
-	return b.String(), nil
+	return b.String(), err
 }

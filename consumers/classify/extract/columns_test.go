@@ -9,18 +9,19 @@ import (
 // A page whose lines go across two columns is read column by column. A table is not.
 func TestColumns(t *testing.T) {
 	t.Parallel()
-	draw := func(rows ...[]string) []byte {
+	drawApart := func(distance int, rows ...[]string) []byte {
 		var b strings.Builder
 		b.WriteString("BT /F1 11 Tf\n")
 		for y, row := range rows {
 			for x, s := range row {
 				if s != "" {
-					fmt.Fprintf(&b, "1 0 0 1 %d %d Tm (%s) Tj\n", 50+240*x, 720-14*y, s)
+					fmt.Fprintf(&b, "1 0 0 1 %d %d Tm (%s) Tj\n", 50+distance*x, 720-14*y, s)
 				}
 			}
 		}
 		return newPDF().pages("", "", []byte(b.String()+"ET\n"))
 	}
+	draw := func(rows ...[]string) []byte { return drawApart(240, rows...) }
 	left, right := [][]string{{"The title of the page"}}, []string(nil)
 	want := "The title of the page\n"
 	for i := range 8 {
@@ -66,6 +67,7 @@ func TestColumns(t *testing.T) {
 		"form":        {draw(form...), strings.Join(formRows, "\n")},
 		"longer left": {draw(longer...), byColumn},
 		"two columns": {draw(prose...), want},
+		"wide gap":    {drawApart(320, prose...), want},
 		"table":       {draw(table...), strings.Join(inRows, "\n")},
 	} {
 		got, err := extractBytes(shared(t), c.content)

@@ -53,4 +53,27 @@
 //   - Output: at most [Config.MaxRunes] characters. Reading stops when they are reached.
 //
 // A panic while a document is read is returned as [ErrBroken] and does not affect other documents.
+//
+// # Files
+//
+// They belong together as follows:
+//
+//   - the way of a document: config.go, extract.go (begin here), sniff.go and kind.go (its kind),
+//     source.go (its bytes), embedded.go and zipfiles.go (the files within it), text.go and bidi.go
+//     (what is written), timer.go, busy.go, busy_linux.go and busy_other.go (deadlines);
+//   - encodings of text: charset.go, charsetname.go, utf16.go;
+//   - text, markup and data: plain.go, json.go, card.go, markup.go, xml.go, xmlattributes.go,
+//     business.go (e-invoices and bank statements), signed.go, rtf.go, rtfcompressed.go,
+//     rtffiles.go;
+//   - PDF: pdf.go, columns.go, annotations.go, form.go, xfa.go, garbage.go, pdfattachments.go,
+//     pdfassociated.go, pdfobjects.go, pdfrepair.go; its sandbox: sandbox.go, lease.go,
+//     memory_unix.go, memory_other.go;
+//   - docx, xlsx, pptx, OpenDocument and EPUB: archive.go, office.go, paragraphs.go, fields.go,
+//     styles.go, hiding.go, sheet.go, dates.go, slides.go, opendocument.go, odfstyles.go, epub.go;
+//   - doc, xls, ppt and msg: compound.go, ole.go, word97.go, excel97.go, biffstrings.go,
+//     powerpoint97.go, blip.go, outlook.go;
+//   - emails: mail.go, mailbody.go, mailformat.go, mailwords.go, uuencode.go, tnef.go;
+//   - images: image.go, imagerepair.go, orientation.go, bitmap.go, tiff.go, tiffdirectory.go,
+//     tiffsamples.go, ccitt.go (faxes);
+//   - OCR: scan.go, skew.go, ocr.go, process_unix.go, process_other.go.
 package extract

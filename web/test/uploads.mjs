@@ -433,7 +433,7 @@ test("uploads that are cancelled leave no document", async (t) => {
 
 test("an upload whose document is deleted elsewhere fails", async (t) => {
   const page = await open(t);
-  storage.delay = 2000;
+  storage.hold = () => true;
   await add(page, texts(1));
   await page.waitForFunction(() => uploads.value[0].documentId.value);
   const [{ document }] = await rows(page);

@@ -547,6 +547,23 @@ func writableByAll(t *testing.T) string {
 	return dir
 }
 
+// A new cache is only for its owner, but not the folder around it.
+func TestNewCacheDir(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "intray")
+	dir := filepath.Join(parent, "wasm")
+	cache, err := openCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cache.Close(t.Context()) }()
+	for folder, want := range map[string]os.FileMode{parent: 0o755, dir: 0o700} {
+		info, err := os.Stat(folder)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: got %v, %v, want %04o", folder, info.Mode(), err, want)
+		}
+	}
+}
+
 func TestUnusableCacheDirs(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{

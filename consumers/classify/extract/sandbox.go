@@ -84,7 +84,11 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 	if dir == "" {
 		return wazero.NewCompilationCache(), nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(filepath.Dir(dir), 0o755) //nolint:gosec // PostgreSQL's user has programs there
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("create compilation cache %s: %w", dir, err)
 	}
 	info, err := os.Stat(dir)

@@ -163,3 +163,12 @@ func FuzzPDFObjects(f *testing.F) {
 		}
 	})
 }
+
+// The object in which a file was cut off, such as the content of a page, keeps its number.
+func TestRepairKeepsLastObject(t *testing.T) {
+	t.Parallel()
+	cut := "%PDF-1.4\n3 0 obj<</Type/Page/Contents 4 0 R>>endobj\n4 0 obj<</Length 99>>stream\nBT"
+	if repaired := repair([]byte(cut)); bytes.Count(repaired, []byte("\n4 0 obj")) != 1 {
+		t.Errorf("got %q, want a single object 4", repaired)
+	}
+}

@@ -42,6 +42,10 @@ func repair(content []byte) []byte {
 	if len(order) == 0 {
 		return nil
 	}
+	// The last object, which is not whole if the file was cut off, keeps its number.
+	end := max(0, bytes.LastIndex(content, []byte(" obj")))
+	number, _ := strconv.Atoi(strings.Split(pdfObjectName(content[:end]), " ")[0])
+	last = max(last, number)
 	const room = 1 << 20 // for the list
 	b := bytes.NewBuffer(make([]byte, 0, len(content)+room))
 	b.Write(content)

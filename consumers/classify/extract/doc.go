@@ -63,11 +63,11 @@
 //     (what is written), timer.go, busy.go, busy_linux.go and busy_other.go (deadlines);
 //   - encodings of text: charset.go, charsetname.go, utf16.go;
 //   - text, markup and data: plain.go, json.go, card.go, markup.go, xml.go, xmlattributes.go,
-//     business.go (e-invoices and bank statements), signed.go, rtf.go, rtfcompressed.go,
-//     rtffiles.go;
-//   - PDF: pdf.go, columns.go, annotations.go, form.go, xfa.go, garbage.go, pdfattachments.go,
-//     pdfassociated.go, pdfobjects.go, pdfrepair.go; its sandbox: sandbox.go, lease.go,
-//     memory_unix.go, memory_other.go;
+//     business.go (e-invoices and bank statements), signed.go, rtf.go, rtfnotes.go,
+//     rtfcompressed.go, rtffiles.go;
+//   - PDF: pdf.go, pdftext.go, columns.go, annotations.go, form.go, xfa.go, garbage.go,
+//     pdfattachments.go, pdfassociated.go, pdfobjects.go, pdfrepair.go; its sandbox: sandbox.go,
+//     lease.go, memory_unix.go, memory_other.go;
 //   - docx, xlsx, pptx, OpenDocument and EPUB: archive.go, office.go, paragraphs.go, fields.go,
 //     styles.go, hiding.go, sheet.go, dates.go, slides.go, opendocument.go, odfstyles.go, epub.go;
 //   - doc, xls, ppt and msg: compound.go, ole.go, word97.go, excel97.go, biffstrings.go,

@@ -11,6 +11,25 @@ import (
 	"time"
 )
 
+// occurrence is a document, and how often a text occurs in what is read of it.
+type occurrence struct {
+	content   []byte
+	want      string
+	count     int
+	truncated bool
+}
+
+func (o occurrence) check(t *testing.T, e *Extractor) {
+	t.Helper()
+	got, err := extractBytes(e, o.content)
+	if n := strings.Count(got.Text, o.want); err != nil || n != o.count {
+		t.Errorf("got %.300q, %v, want %q %d times", got.Text, err, o.want, o.count)
+	}
+	if got.Truncated != o.truncated {
+		t.Errorf("got truncated %v, want %v", got.Truncated, o.truncated)
+	}
+}
+
 // attachedMail returns an email with the body "body" and attached files, without declared types.
 func attachedMail(files ...[]byte) []byte {
 	parts := []string{"Content-Type: text/plain\n\nbody"}
@@ -65,12 +84,7 @@ func TestAttachments(t *testing.T) {
 	flat := `<office:document office:mimetype="` + odfPrefix + `text"><office:body><draw:image>` +
 		"<office:binary-data>\n " + base64.StdEncoding.EncodeToString(picture) +
 		`</office:binary-data></draw:image></office:body></office:document>`
-	for name, c := range map[string]struct {
-		content   []byte
-		want      string // a part of the text
-		count     int    // how often it occurs
-		truncated bool
-	}{
+	for name, c := range map[string]occurrence{
 		"text":                    {attachedMail([]byte("attached words")), "body\n0\n\nattached words", 1, false},
 		"PDF":                     {attachedMail(textPDF("page")), "0\n\npage", 1, false},
 		"docx":                    {attachedMail(docx("<w:t>office</w:t>")), "0\n\noffice", 1, false},
@@ -92,15 +106,7 @@ func TestAttachments(t *testing.T) {
 		"in a PDF in a mail":      {attachedMail(portfolio(1)), "text of the attached file", 1, false},
 		"25 in a PDF":             {portfolio(25), "text of the attached file", 20, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := extractBytes(e, c.content)
-			if n := strings.Count(got.Text, c.want); err != nil || n != c.count {
-				t.Errorf("got %.300q, %v, want %q %d times", got.Text, err, c.want, c.count)
-			}
-			if got.Truncated != c.truncated {
-				t.Errorf("got truncated %v, want %v", got.Truncated, c.truncated)
-			}
-		})
+		t.Run(name, func(t *testing.T) { c.check(t, e) })
 	}
 	t.Run("two deep", func(t *testing.T) {
 		got, err := extractBytes(e, attachedMail(attachedMail([]byte("inner"))))

@@ -34,9 +34,6 @@ var rtfShown = set("shptxt", "result", "ud", "footnote", "annotation")
 var rtfApart = set("header", "headerl", "headerr", "headerf",
 	"footer", "footerl", "footerr", "footerf", "shptxt")
 
-// rtfNotes are the destinations whose content is written after the paragraph around them.
-var rtfNotes = set("footnote", "annotation")
-
 // rtfCodePages are the encodings by the numbers of code pages in \ansicpg.
 var rtfCodePages = map[int]encoding.Encoding{
 	437: charmap.CodePage437, 850: charmap.CodePage850, 852: charmap.CodePage852,
@@ -381,22 +378,4 @@ func (r *rtfReader) put(s string) {
 	default:
 		r.text.flow(s)
 	}
-}
-
-// note adds a part of a note or comment.
-func (r *rtfReader) note(s string) {
-	if r.notes.Len() < maxToken {
-		r.notes.WriteString(s)
-	}
-}
-
-// writeNotes writes the notes and comments of a paragraph after it.
-func (r *rtfReader) writeNotes() {
-	if r.notes.Len() == 0 {
-		return
-	}
-	r.text.startLine()
-	r.text.write(strings.TrimLeft(r.notes.String(), "\n"))
-	r.text.startLine()
-	r.notes.Reset()
 }

@@ -3,7 +3,6 @@ package extract
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 	"testing"
 	"time"
 )
@@ -48,12 +47,7 @@ func TestTNEF(t *testing.T) {
 		nested = tnefFile(nested)
 	}
 	whole := tnefFile(nil, []byte("attached words"))
-	for name, c := range map[string]struct {
-		content   []byte
-		want      string
-		count     int
-		truncated bool
-	}{
+	for name, c := range map[string]occurrence{
 		"attachment":       {whole, "subject\n\nbody\na.txt\n\nattached words", 1, false},
 		"message in it":    {tnefFile(tnefFile(nil, []byte("inner"))), "body\n\na.txt\n\ninner", 1, false},
 		"25 attachments":   {tnefFile(nil, many...), "attachment", maxEmbeddedFiles, true},
@@ -61,15 +55,7 @@ func TestTNEF(t *testing.T) {
 		"cut off":          {whole[:len(whole)-10], "a.txt\n\nattach", 1, false},
 		"the mail's words": {attachedMail(tnefFile(nil, []byte("words"))), "body", 1, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := extractBytes(e, c.content)
-			if n := strings.Count(got.Text, c.want); err != nil || n != c.count {
-				t.Errorf("got %.300q, %v, want %q %d times", got.Text, err, c.want, c.count)
-			}
-			if got.Truncated != c.truncated {
-				t.Errorf("got truncated %v, want %v", got.Truncated, c.truncated)
-			}
-		})
+		t.Run(name, func(t *testing.T) { c.check(t, e) })
 	}
 }
 

@@ -94,6 +94,28 @@ scenario("200 files: at most 220 requests, right counts, and nothing jumps", asy
   expectNoConsoleErrors(page);
 });
 
+scenario("changes all the time: few requests for the counts, which end right", async (t) => {
+  const user = await withTopics();
+  const page = await openPage(t, { url: "about:blank" });
+  await page.clock.install();
+  await page.goto(running.stack.web);
+  await signIn(page, user);
+  const begin = page.requests.length;
+  const sent = texts(30);
+  for (const file of sent) {
+    await user.upload(file);
+    await rowOf(page, file.name).getByText("Invoices").first().waitFor();
+    await page.clock.runFor(900);
+  }
+  const requests = countRequests(page, begin);
+  for (const path of ["/api/documents", "/api/documents/counts", "/api/me"]) {
+    assert.ok(requests[`GET ${path}`] <= 6, JSON.stringify(requests));
+  }
+  await page.clock.runFor(2000);
+  await page.getByRole("link", { name: "Invoices 30" }).waitFor();
+  expectNoConsoleErrors(page);
+});
+
 // A proxy between the browser and the servers that loses the responses to the first uploads.
 async function losingProxy(t, lost) {
   const uploads = [];

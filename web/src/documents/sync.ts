@@ -46,24 +46,35 @@ export const filtered = computed(() => isFiltered(list.value.filter));
 /** How often changes were missed. What is shown and not kept by this module is then read again. */
 export const resyncs = signal(0);
 
-const pause = 2000; // between two requests for the same thing, in milliseconds
+// In milliseconds.
+const quiet = 2000; // how long no call has come when what was called for is loaded
+const longestWait = 32_000; // for that, while calls keep coming
 
-/** Returns a function that calls load: now, or after the pause if it has just been called. */
+/**
+ * Returns a function that calls load: now, or if it has just been called, once no call has come for
+ * a while. While calls keep coming, load is called after waits that double each time, so the upload
+ * of many files takes few requests.
+ */
 function repeatable(load: () => Promise<void>): () => void {
+  const shortestWait = quiet / 2;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let wanted = false;
+  let called = -Infinity;
+  let loaded = -Infinity;
+  let wait = shortestWait;
   const run = () => {
-    wanted = false;
-    timer = setTimeout(() => {
-      timer = undefined;
-      if (wanted) run();
-    }, pause);
+    loaded = performance.now();
+    if (loaded - called < quiet) wait = Math.min(2 * wait, longestWait);
     // Without a response, the next event or resync loads it.
     load().catch(asFailure);
   };
   return () => {
-    wanted = true;
-    if (timer === undefined) run();
+    const now = performance.now();
+    if (now - called >= wait) wait = shortestWait;
+    called = now;
+    clearTimeout(timer);
+    const left = loaded + wait - now;
+    if (left <= 0) run();
+    else timer = setTimeout(run, Math.min(quiet, left));
   };
 }
 

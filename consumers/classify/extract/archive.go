@@ -2,6 +2,7 @@ package extract
 
 import (
 	"archive/zip"
+	"bytes"
 	"compress/flate"
 	"context"
 	"errors"
@@ -31,25 +32,39 @@ type archive struct {
 	left   int64 // bytes that may still be decompressed
 	// embed is called for each embedded file. ok is false if the file exceeds the limits.
 	embed func(file) (ok bool)
+	// isRepaired is true if the list of the parts was damaged. Parts may be missing.
+	isRepaired bool
 }
 
-// openArchive reads the list of the parts in src.
+// errDamagedArchive is the error of a damaged archive.
+var errDamagedArchive = fmt.Errorf("%w: damaged zip archive", ErrBroken)
+
+// openArchive reads the list of the parts in src. If it is damaged and the archive is in memory, it
+// looks for the parts themselves.
 func openArchive(ctx context.Context, src *source) (*archive, error) {
 	directory := &budgetReaderAt{r: src, ctx: ctx, left: maxDirectory}
 	listed, err := zip.NewReader(directory, src.size)
+	repaired := []byte(nil)
+	if (err != nil || isCutOff(src.content)) && ctx.Err() == nil && directory.left >= 0 {
+		if repaired = repairArchive(ctx, src.content); repaired != nil {
+			directory = &budgetReaderAt{r: bytes.NewReader(repaired), ctx: ctx, left: maxDirectory}
+			listed, err = zip.NewReader(directory, int64(len(repaired)))
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("list archive: %w", context.Cause(ctx))
 	case directory.left < 0:
 		return nil, fmt.Errorf("%w: list of the archive exceeds %d bytes", ErrBroken, maxDirectory)
 	case err != nil:
-		return nil, fmt.Errorf("%w: damaged zip archive", ErrBroken)
+		return nil, errDamagedArchive
 	}
 	directory.listed = true
 	a := &archive{
 		ctx: ctx, left: maxInflated, embed: func(file) bool { return true }, listed: listed.File,
-		files:  make(map[string]*zip.File, len(listed.File)),
-		folded: make(map[string]*zip.File, len(listed.File)),
+		isRepaired: repaired != nil,
+		files:      make(map[string]*zip.File, len(listed.File)),
+		folded:     make(map[string]*zip.File, len(listed.File)),
 	}
 	for _, f := range listed.File {
 		if _, duplicate := a.files[f.Name]; !duplicate {
@@ -110,7 +125,7 @@ type budgetReaderAt struct {
 
 func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 	if offset < 0 { // the list has an offset of more than 63 bits
-		return 0, fmt.Errorf("%w: damaged zip archive", ErrBroken)
+		return 0, errDamagedArchive
 	}
 	if !b.listed {
 		if b.left -= int64(len(p)); b.left < 0 {
@@ -177,7 +192,7 @@ func (a *archive) wrapError(err error) error {
 	case errors.Is(err, zip.ErrFormat), errors.Is(err, zip.ErrAlgorithm),
 		errors.Is(err, zip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, io.EOF), errors.As(err, &corrupt):
-		return fmt.Errorf("%w: damaged zip archive", ErrBroken)
+		return errDamagedArchive
 	}
 	// err wraps one of the package's errors already, or it is an error of the storage, which the
 	// source has recorded.
@@ -195,6 +210,9 @@ func (p *partReader) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := p.r.Read(b)
+	if p.archive.isRepaired && errors.Is(err, io.ErrUnexpectedEOF) { // the part that was cut off
+		err = io.EOF
+	}
 	if p.archive.left -= int64(n); p.archive.left < 0 {
 		return 0, fmt.Errorf("%w: archive decompresses to more than %d bytes", ErrBroken, maxInflated)
 	}

@@ -621,7 +621,7 @@ func TestHostileArchives(t *testing.T) {
 		"epub": epub("<html>words</html>"),
 	} {
 		c := cases["truncated "+name]
-		c.content, c.want = content[:len(content)-30], ErrBroken
+		c.content, c.want = content[:30], ErrBroken
 		cases["truncated "+name] = c
 	}
 	for name, c := range cases {

@@ -341,11 +341,18 @@ func (r *reading) readArchive(
 ) (_ kind, pages int, err error) {
 	err = r.withSource(ctx, d, func(ctx context.Context, src *source) error {
 		a, err := openArchive(ctx, src)
-		if err == nil {
-			a.embed = r.embed
-			k, pages, err = a.document(ctx, k, r.text)
-			if r.depth > 0 && k == kindZip && !a.has(contentTypes) && errors.Is(err, ErrUnsupported) {
-				err = a.embedFiles(r.room(), r.text)
+		if err != nil {
+			return err
+		}
+		a.embed = r.embed
+		k, pages, err = a.document(ctx, k, r.text)
+		if r.depth > 0 && k == kindZip && !a.has(contentTypes) && errors.Is(err, ErrUnsupported) {
+			err = a.embedFiles(r.room(), r.text)
+		}
+		if a.isRepaired {
+			r.text.incomplete = true
+			if errors.Is(err, ErrUnsupported) { // the part that shows what it is may be missing
+				err = errDamagedArchive
 			}
 		}
 		return err

@@ -10,16 +10,19 @@ import (
 	"strings"
 )
 
+// maxArchiveFiles is the number of files of an archive that are looked at.
+const maxArchiveFiles = 1000
+
 // embedFiles embeds up to room files of an archive that is no document itself, and writes their
 // names. Files of kinds that are not read are skipped. Of encrypted files only the names are
 // written, and embedFiles returns ErrEncrypted.
 func (a *archive) embedFiles(room int, text *text) error {
 	encrypted := error(nil)
-	for _, f := range a.listed {
+	for i, f := range a.listed {
 		if !isContent(f) {
 			continue
 		}
-		if room <= 0 || a.left < 0 {
+		if room <= 0 || a.left < 0 || i >= maxArchiveFiles {
 			text.incomplete = true
 			break
 		}

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -34,6 +35,7 @@ func TestAttachedArchives(t *testing.T) {
 		"other kinds first": {mail(append(binaries, text)...), "next.txt\n\nthe content", 1, false},
 		"25 files":          {mail(many...), "\n\ncontent", maxEmbeddedFiles - 1, true},
 		"encrypted":         {attachedMail(encryptedEntries(zipped(text))), "next.txt", 1, true},
+		"1,001 files":       {mail(append(slices.Repeat(binaries, 40), text)...), "the content", 0, true},
 		"no content":        {attachedMail(encryptedEntries(zipped(text))), "the content", 0, true},
 		"bomb":              {mail(text, part{"a.txt", bomb("words ")}), "next.txt\n\nthe content", 1, true},
 		"25 bombs":          {mail(large...), "words", 0, true},

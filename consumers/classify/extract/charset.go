@@ -3,7 +3,6 @@ package extract
 import (
 	"bytes"
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -134,131 +133,33 @@ func westernEuropean(raw []byte) encoding.Encoding {
 	return charmap.Windows1252
 }
 
-// The letters that are not ASCII of the main languages of western and of central Europe, and the
-// signs that their texts contain.
-const (
-	westernLetters = "äöüßàâçéèêëîïôùûáíóúñåæøìòãõÿ"
-	centralLetters = "ąćęłńóśźżáčďéěíňřšťúůýžőűöüäßôĺľŕâăîşţđ"
-	europeanSigns  = "§°£€«»¿¡·²³½¼ºª"
-)
-
-// oldCharsets are the encodings of DOS and of old Macs, with the letters of their languages.
-var oldCharsets = []struct {
-	encoding *charmap.Charmap
-	letters  string
-}{
-	{charmap.CodePage858, westernLetters}, {charmap.CodePage437, westernLetters},
-	{charmap.Macintosh, westernLetters}, {charmap.CodePage852, centralLetters},
-}
-
-// byEuropeanLetters returns the encoding of DOS or of old Macs that turns almost all bytes that are
-// not ASCII into what texts in European languages contain, if Windows-1252 does not. It returns nil
-// if there is none.
-func byEuropeanLetters(raw []byte) encoding.Encoding {
-	nonASCII, undefined, typographic := 0, 0, 0
-	for _, b := range raw {
-		switch {
-		case b < utf8.RuneSelf:
-			continue
-		case b == 0x81, b == 0x8d, b == 0x8f, b == 0x90, b == 0x9d: // in Windows-1252
-			undefined++
-		case b == 0x85, b >= 0x91 && b <= 0x97: // its quotation marks and dashes
-			typographic++
-		}
-		nonASCII++
-	}
-	const few = 3 // bytes that are not ASCII, which may be anything
-	if nonASCII < few && undefined == 0 || nonASCII == typographic {
-		return nil
-	}
-	windows := plausibleLetters(raw, charmap.Windows1252, westernLetters) + countTypography(raw)
-	if windows*10 > nonASCII*6 {
-		return nil
-	}
-	var found encoding.Encoding
-	most := 0
-	for _, c := range oldCharsets {
-		n := plausibleLetters(raw, c.encoding, c.letters)
-		if n > most && n*100 >= nonASCII*95 {
-			found, most = c.encoding, n
-		}
-	}
-	return found
-}
-
-// plausibleLetters counts the bytes that are not ASCII and are, in the encoding e, letters within
-// words, or letters and common signs beside words. At most half of the result are of the latter.
-func plausibleLetters(raw []byte, e *charmap.Charmap, expected string) int {
-	letters, signs := 0, 0
-	for i, b := range raw {
-		if b < utf8.RuneSelf {
-			continue
-		}
-		before, after := neighbor(raw, i-1), neighbor(raw, i+1)
-		r := e.DecodeByte(b)
-		lower := unicode.ToLower(r)
-		switch isLetter := strings.ContainsRune(expected, lower); {
-		case isLetter && (before > 0 || after > 0):
-			// There is no capital after a small letter.
-			if r == lower && (after == 0 || after >= 'a') || r != lower && before < 'a' {
-				letters++
-			}
-		case isLetter, strings.ContainsRune(europeanSigns, r) && min(before, after) == 0:
-			signs++
-		}
-	}
-	return letters + min(signs, letters)
-}
-
-// typography matches signs of Windows-1252 that DOS and old Macs encode otherwise, where texts have
-// them: apostrophes in English contractions and genitives and in French and Italian elisions, pairs
-// of quotation marks, dashes, bullets and currency signs.
-var typography = regexp.MustCompile(`(?i)[a-z]’(?:s|t|d|m|re|ve|ll)\b|` +
-	`(?:\b[cdjlmnst]|qu|ll)’[aehiouy]|` +
-	`\B(?:“[^“”]{1,200}”|„[^„“”]{1,200}[“”]|‘[^‘’]{1,200}’)\B|` +
-	`\B[–—]\B|[0-9]–[0-9]|(?m:^\s*•\B)|[£€] ?[0-9]|[0-9] ?€`)
-
-// countTypography counts the signs that typography matches in a text in Windows-1252.
-func countTypography(raw []byte) (n int) {
-	text, _ := charmap.Windows1252.NewDecoder().String(string(raw)) // never fails
-	for _, found := range typography.FindAllString(text, -1) {
-		for _, r := range found {
-			if strings.ContainsRune("’‘“”„–—•£€", r) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// neighbor returns the ASCII letter at index i, or 0 if there is none.
-func neighbor(raw []byte, i int) byte {
-	if i < 0 || i >= len(raw) || !isASCIILetter(raw[i]) {
-		return 0
-	}
-	return raw[i]
-}
-
-// isCyrillicDOS reports whether raw is Russian in code page 866, which chardet does not support. At
-// least 95% of the bytes that are not ASCII must be Cyrillic letters in it, and at least 40% must
-// be one of the seven most frequent letters, which make up more than half of the letters of Russian
-// text.
+// isCyrillicDOS reports whether raw is Russian in code page 866, which chardet does not support. Of
+// the bytes that are not ASCII, without the lines of tables, at least 95% must be Cyrillic letters
+// in it, at least half letters beside other letters, and at least 40% one of the seven most
+// frequent letters, which make up more than half of the letters of Russian text.
 func isCyrillicDOS(raw []byte) bool {
-	nonASCII, letters, frequent := 0, 0, 0
+	nonASCII, letters, inWords, frequent := 0, 0, 0, 0
+	isBesideLetter := false
 	for _, b := range raw {
-		if b < utf8.RuneSelf {
-			continue
-		}
-		nonASCII++
-		if b <= 0xaf || b >= 0xe0 && b <= 0xf1 {
+		r := charmap.CodePage866.DecodeByte(b)
+		isLetter := unicode.Is(unicode.Cyrillic, r)
+		switch {
+		case isLetter:
 			letters++
+			if isBesideLetter {
+				inWords++
+			}
+			if strings.ContainsRune("оеаинтс", unicode.ToLower(r)) {
+				frequent++
+			}
+			nonASCII++
+		case b >= utf8.RuneSelf && !strings.ContainsRune("─│═║", r):
+			nonASCII++
 		}
-		switch charmap.CodePage866.DecodeByte(b) {
-		case 'о', 'е', 'а', 'и', 'н', 'т', 'с':
-			frequent++
-		}
+		isBesideLetter = isLetter
 	}
-	return nonASCII >= 8 && letters*20 >= nonASCII*19 && frequent*5 >= nonASCII*2
+	return nonASCII >= 8 && letters*20 >= nonASCII*19 && inWords*2 >= nonASCII &&
+		frequent*5 >= nonASCII*2
 }
 
 // declaredEncoding returns the encoding that the content type or, in markup, the document itself

@@ -39,8 +39,8 @@
 //     document gets a new instance, which is stopped at a deadline. A file of up to
 //     [Config.MaxBytes] is held in memory. A larger one is read through a window of 8 MiB if the
 //     caller's reader is an io.ReaderAt.
-//   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed, also
-//     to list one that was cut off. Of an archive that is attached, 1,000 files are looked at.
+//   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed,
+//     also to list one that was cut off. Of an archive that is attached, 1,000 files are looked at.
 //   - Old Office files: 20,000 streams are listed, and 16 MiB of a stream are read. An attachment
 //     may have the size of an embedded file. Of a file above [Config.MaxBytes], 128 MiB are read.
 //   - Emails: the first [Config.MaxBytes], 1,000 parts, ten levels of nesting.
@@ -62,15 +62,16 @@
 //   - the way of a document: config.go, extract.go (begin here), sniff.go and kind.go (its kind),
 //     source.go (its bytes), embedded.go and zipfiles.go (the files within it), text.go and bidi.go
 //     (what is written), timer.go, busy.go, busy_linux.go and busy_other.go (deadlines);
-//   - encodings of text: charset.go, charsetname.go, utf16.go;
+//   - encodings of text: charset.go, charseteuropean.go, charsetname.go, utf16.go;
 //   - text, markup and data: plain.go, json.go, card.go, markup.go, xml.go, xmlattributes.go,
 //     business.go (e-invoices and bank statements), signed.go, rtf.go, rtfnotes.go,
 //     rtfcompressed.go, rtffiles.go;
 //   - PDF: pdf.go, pdftext.go, columns.go, annotations.go, form.go, xfa.go, garbage.go,
 //     pdfattachments.go, pdfassociated.go, pdfobjects.go, pdfrepair.go; its sandbox: sandbox.go,
 //     lease.go, memory_unix.go, memory_other.go;
-//   - docx, xlsx, pptx, OpenDocument and EPUB: archive.go, ziprepair.go, office.go, paragraphs.go, fields.go,
-//     styles.go, hiding.go, sheet.go, dates.go, slides.go, opendocument.go, odfstyles.go, epub.go;
+//   - docx, xlsx, pptx, OpenDocument and EPUB: archive.go, ziprepair.go, office.go, paragraphs.go,
+//     fields.go, styles.go, hiding.go, sheet.go, dates.go, slides.go, opendocument.go,
+//     odfstyles.go, epub.go;
 //   - doc, xls, ppt and msg: compound.go, ole.go, word97.go, excel97.go, biffstrings.go,
 //     powerpoint97.go, blip.go, outlook.go;
 //   - emails: mail.go, mailbody.go, mailformat.go, mailwords.go, uuencode.go, tnef.go;

@@ -52,6 +52,7 @@ func TestTextEncodings(t *testing.T) {
 		hebrew      = "חשבונית עבור שירותים לחודש מאי. נא לשלם עד סוף החודש."
 		arabic      = "فاتورة الخدمات لشهر مايو. يرجى الدفع قبل نهاية الشهر."
 		japan       = "請求書 五月分のサービス料金です。月末までにお支払いください。"
+		katakana    = "セット メニュー テスト データ, ホテル,タクシー,レンタカー"
 		simplified  = "五月份服务费用发票。请在月底之前付款。谢谢您的合作。"
 		traditional = "五月份服務費用發票。請在月底之前付款。謝謝您的合作。"
 		korea       = "오월 서비스 요금 청구서입니다. 월말까지 지불해 주십시오. 감사합니다."
@@ -108,6 +109,7 @@ func TestTextEncodings(t *testing.T) {
 		"Hebrew":                      {encoded(t, charmap.Windows1255, hebrew), "", hebrew},
 		"Arabic":                      {encoded(t, charmap.Windows1256, arabic), "", arabic},
 		"Shift JIS":                   {encoded(t, japanese.ShiftJIS, japan), "", japan},
+		"Shift JIS, katakana":         {encoded(t, japanese.ShiftJIS, katakana), "", katakana},
 		"EUC-JP":                      {encoded(t, japanese.EUCJP, japan), "", japan},
 		"Japanese, undeclared":        {encoded(t, japanese.ISO2022JP, japan), "", japan},
 		"GB18030":                     {encoded(t, simplifiedchinese.GB18030, simplified), "", simplified},

@@ -56,7 +56,11 @@ func extractCases() map[string]extractCase {
 		"x_ubl.xml": {
 			"text/xml", []string{"Invoice\n", "Payable Amount 119.00", "Due Date 2024-07-03"}, nil,
 		},
-		"fattura.xml.p7m":     {"application/pkcs7-mime", []string{"Invoice\n", "Due Date 2024-07-03"}, nil},
+		"fattura.xml.p7m": {"application/pkcs7-mime", []string{"Invoice\n", "Due Date 2024-07-03"}, nil},
+		"fr_mac_0.txt": {
+			"text/plain", []string{"12, rue de l’Église – 69003 Lyon", "1 284,50 €"}, nil,
+		},
+		"d_truncated.docx":    {docx, []string{"SMARTART text"}, nil},
 		"de_cp850_0.txt":      {"text/plain", []string{"50667 Köln", "Bitte überweisen"}, nil},
 		"m_apple.eml":         {mail, []string{"lease agreement", "a.txt\n\nATTACHED invoice"}, []string{"HTML"}},
 		"m_two.mbox":          {mail, []string{"PARTBODY0 Grüße", "PARTBODY1 Grüße"}, []string{"Content-Type"}},

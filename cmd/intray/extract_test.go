@@ -61,7 +61,7 @@ func TestExtractCases(t *testing.T) {
 	}
 	for name, c := range cases {
 		got := found[name]
-		truncated := name == "p_truncated.pdf"
+		truncated := strings.Contains(name, "_truncated.")
 		if got.Kind != c.kind || got.Reason != nil || got.Truncated != truncated {
 			t.Errorf("%s: got %+v, want kind %s, truncated %v, without a reason",
 				name, got, c.kind, truncated)

@@ -47,6 +47,14 @@ function temporaryFolder(t) {
   return folder;
 }
 
+// Lets so many responses begin, and the others when the function that it returns is called.
+function responsesAfter(count) {
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  storage.ready = async () => void (--count < 0 && (await released));
+  return release;
+}
+
 test("200 files take two requests and 200 uploads, six at a time", async (t) => {
   const page = await open(t);
   storage.delay = 10;
@@ -103,7 +111,7 @@ test("a file whose response was lost is sent once and ends as sent", async (t) =
 
 test("a browser that was offline goes on at once", async (t) => {
   const page = await open(t);
-  storage.delay = 50;
+  const release = responsesAfter(30);
   await add(page, texts(150));
   await sent(page, 30);
   // Pauses that have become long do not end by themselves.
@@ -113,6 +121,7 @@ test("a browser that was offline goes on at once", async (t) => {
     addEventListener("online", () => (window.setTimeout = setTimeout));
   });
   await page.context().setOffline(true);
+  release();
   await until("all attempts to fail", async () =>
     Object.keys(await states(page)).every((state) => /^(sent|retrying|waiting)$/.test(state)),
   );
@@ -307,11 +316,12 @@ test("a file that changed or disappeared on disk fails, and its document goes", 
     writeFileSync(join(folder, name), content);
     return join(folder, name);
   });
-  storage.delay = 300;
+  const release = responsesAfter(0);
   await page.getByLabel("Files").setInputFiles(files);
   appendFileSync(files[9], " and more");
   rmSync(files[10]);
   utimesSync(files[11], 1, 1);
+  release();
   await ended(page);
   const codes = (await rows(page)).slice(9).map(({ state, code }) => [state, code]);
   for (const [state] of codes) assert.equal(state, "failed");
@@ -418,7 +428,7 @@ test("a part that storage has is not sent again if its responses are lost", asyn
 
 test("uploads that are cancelled leave no document", async (t) => {
   const page = await open(t, { config: { multipart_from_bytes: 20 * MiB } });
-  storage.delay = 300;
+  const release = responsesAfter(10);
   await add(page, [{ name: "a.pdf", type: "application/pdf", size: 50 * MiB }, ...texts(120)]);
   await sent(page, 1);
   await page.waitForFunction(() => uploads.value[0].sent.value > 0);
@@ -426,6 +436,7 @@ test("uploads that are cancelled leave no document", async (t) => {
     const going = uploads.value.filter(({ state }) => state.value !== "sent");
     return Promise.all(going.slice(0, 80).map((upload) => upload.cancel()));
   });
+  release();
   await ended(page);
   assert.ok((await rows(page)).every(({ state }) => state === "sent"));
   await expectDocuments(page, (await rows(page)).length);
@@ -444,12 +455,12 @@ test("an upload whose document is deleted elsewhere fails", async (t) => {
 
 test("small files go on under the same documents when they are added again", async (t) => {
   const page = await open(t);
-  storage.delay = 200;
+  const release = responsesAfter(5);
   await add(page, texts(40));
   await sent(page, 5);
   await visit(page);
+  release();
   await page.waitForFunction(() => interrupted.value.size > 0);
-  storage.delay = 0;
   const names = () => [...interrupted.value.values()].map(({ name }) => name);
   const missing = await page.evaluate(names);
   await add(page, texts(40).filter(({ name }) => missing.includes(name)));
@@ -576,7 +587,7 @@ test("files are confirmed if storage's notifications do not arrive", async (t) =
 test("the browser asks before a page is left that is sending", async (t) => {
   const page = await open(t);
   const files = page.getByLabel("Files");
-  storage.delay = 5000;
+  storage.hold = () => true;
   await files.focus();
   await page.keyboard.press("Tab"); // browsers ask only where the user has done something
   await add(page, texts(1));

@@ -14,6 +14,7 @@ export const storage = {};
 beforeEach(() => {
   Object.assign(storage, {
     delay: 0, // of each response, in milliseconds
+    ready: async () => {}, // resolves when the response may begin
     hold: () => false, // sends nothing to storage, and never responds
     refuse: () => 0, // a status with which to respond instead of storage
     lose: () => false, // the response of storage
@@ -81,10 +82,9 @@ function forward(request, response) {
       setImmediate(() => response.destroy());
       return;
     }
-    setTimeout(
-      () => got.pipe(response.writeHead(got.statusCode, got.headers)),
-      isUpload ? storage.delay : 0,
-    );
+    const respond = () => got.pipe(response.writeHead(got.statusCode, got.headers));
+    if (isUpload) void storage.ready(request).then(() => setTimeout(respond, storage.delay));
+    else respond();
   });
   if (!isUpload || !storage.cut(request)) return void request.pipe(upstream);
   // Storage gets nine tenths of the body.

@@ -77,6 +77,32 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 	return a, nil
 }
 
+// readArchive reads a document that is a zip archive, or the files in an archive that is attached
+// to a document.
+func (r *reading) readArchive(
+	ctx context.Context, d document, k kind,
+) (_ kind, pages int, err error) {
+	err = r.withSource(ctx, d, func(ctx context.Context, src *source) error {
+		a, err := openArchive(ctx, src)
+		if err != nil {
+			return err
+		}
+		a.embed = r.embed
+		k, pages, err = a.document(ctx, k, r.text)
+		if r.depth > 0 && k == kindZip && !a.has(contentTypes) && errors.Is(err, ErrUnsupported) {
+			err = a.embedFiles(r.room(), r.text)
+		}
+		if a.isRepaired {
+			r.text.incomplete = true
+			if errors.Is(err, ErrUnsupported) { // the part that shows what it is may be missing
+				err = errDamagedArchive
+			}
+		}
+		return err
+	})
+	return k, pages, err
+}
+
 // document reads the archive into text and returns the kind of the document. guessed is the
 // kind that the first bytes indicate; it is returned if the archive is not a document.
 func (a *archive) document(

@@ -334,32 +334,6 @@ func (r *reading) readPDF(ctx context.Context, d document) (pages int, err error
 	return found.pages, r.recognize(ctx, func() ([]scan, error) { return found.scans, nil })
 }
 
-// readArchive reads a document that is a zip archive, or the files in an archive that is attached
-// to a document.
-func (r *reading) readArchive(
-	ctx context.Context, d document, k kind,
-) (_ kind, pages int, err error) {
-	err = r.withSource(ctx, d, func(ctx context.Context, src *source) error {
-		a, err := openArchive(ctx, src)
-		if err != nil {
-			return err
-		}
-		a.embed = r.embed
-		k, pages, err = a.document(ctx, k, r.text)
-		if r.depth > 0 && k == kindZip && !a.has(contentTypes) && errors.Is(err, ErrUnsupported) {
-			err = a.embedFiles(r.room(), r.text)
-		}
-		if a.isRepaired {
-			r.text.incomplete = true
-			if errors.Is(err, ErrUnsupported) { // the part that shows what it is may be missing
-				err = errDamagedArchive
-			}
-		}
-		return err
-	})
-	return k, pages, err
-}
-
 // withSource opens the document and calls read, which has to end when its context is done. It
 // returns the error of read, unless it was caused by the storage or text was read before it.
 func (r *reading) withSource(

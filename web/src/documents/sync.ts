@@ -47,8 +47,8 @@ export const filtered = computed(() => isFiltered(list.value.filter));
 export const resyncs = signal(0);
 
 // In milliseconds.
-const quiet = 2000; // how long no call has come when what was called for is loaded
-const longestWait = 32_000; // for that, while calls keep coming
+const quiet = 2000; // without a call, after which what was called for is loaded
+const longestWait = 32_000; // between two loads while calls keep coming
 
 /**
  * Returns a function that calls load: now, or if it has just been called, once no call has come for
